@@ -1,0 +1,18 @@
+//! Where bytes wait: what a socket brought ([`Ring`]), what it still has to take ([`Outbound`]), and the blocks that
+//! both borrow from their core ([`Pool`]).
+//!
+//! Nothing here knows a socket or a clock.
+
+mod input;
+mod outbound;
+mod output;
+mod pool;
+mod ring;
+
+pub use input::Input;
+pub use output::Output;
+
+pub(crate) use outbound::Outbound;
+pub(crate) use output::{DIRECT, Direct};
+pub(crate) use pool::{Class, Pool};
+pub(crate) use ring::Ring;

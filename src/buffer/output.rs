@@ -1,0 +1,80 @@
+//! What an encoder writes to.
+
+use super::Outbound;
+use bytes::Bytes;
+use std::{fmt, io};
+
+/// A slice of at least this many bytes is offered to the socket at once, behind what is queued: from here on copying it
+/// costs more than the system call that it would save.
+pub(crate) const DIRECT: usize = 16 * 1024;
+
+/// A socket that takes bytes past the queue.
+pub(crate) trait Direct {
+    /// Writes the queue and then `bytes`; says how many of `bytes` were taken and takes the queue's part off the queue.
+    fn write_through(&self, queue: &mut Outbound, bytes: &[u8]) -> usize;
+}
+
+/// Where an [`Encoder`](crate::codec::Encoder) puts the bytes of a message.
+///
+/// Small slices are copied behind each other and leave together in one system call when the connection's task pauses. A
+/// large slice (16 KiB) goes to the socket at once, and only what the socket does not take is copied. A large
+/// [`Bytes`] is never copied.
+pub struct Output<'a> {
+    queue: &'a mut Outbound,
+    direct: Option<&'a dyn Direct>,
+}
+
+impl<'a> Output<'a> {
+    #[inline]
+    pub(crate) fn new(queue: &'a mut Outbound, direct: Option<&'a dyn Direct>) -> Self {
+        Output { queue, direct }
+    }
+
+    /// Appends a copy of `bytes`, or hands them to the socket where that is cheaper.
+    #[inline]
+    pub fn put_slice(&mut self, bytes: &[u8]) {
+        if bytes.len() < DIRECT {
+            return self.queue.push(bytes);
+        }
+        let written = self.direct.map_or(0, |direct| direct.write_through(self.queue, bytes));
+        if written < bytes.len() {
+            self.queue.push(&bytes[written..]);
+        }
+    }
+
+    /// Appends one byte.
+    #[inline]
+    pub fn put_u8(&mut self, byte: u8) {
+        self.queue.push(&[byte]);
+    }
+
+    /// Appends shared bytes, which are queued as they are unless they are short.
+    #[inline]
+    pub fn put_bytes(&mut self, bytes: Bytes) {
+        self.queue.push_shared(bytes);
+    }
+}
+
+impl io::Write for Output<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.put_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Write for Output<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("queued", &self.queue.len()).finish_non_exhaustive()
+    }
+}

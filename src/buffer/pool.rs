@@ -1,0 +1,95 @@
+//! The blocks of one core, lent to the connections that have bytes in hand.
+//!
+//! A connection that has none owns none: a ring comes from here when bytes arrive and returns when it is empty, and so
+//! does a write queue. The last one returned is the next one lent, because it is still in cache.
+
+use super::{Outbound, Ring};
+
+/// The bytes that a core keeps at most in blocks that nobody uses.
+const KEPT: usize = 4 * 1024 * 1024;
+
+/// How large a ring a connection borrows. It follows the reads: see [`Class::after_read`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Class(u8);
+
+impl Class {
+    const BYTES: [usize; 3] = [4 * 1024, 16 * 1024, 64 * 1024];
+    pub(crate) const SMALLEST: Class = Class(0);
+
+    #[inline]
+    pub(crate) fn bytes(self) -> usize {
+        Class::BYTES[self.0 as usize]
+    }
+
+    /// The class for the next read: one larger when this one filled its ring (there was more to be had), one smaller
+    /// when it used less than an eighth.
+    #[inline]
+    pub(crate) fn after_read(self, read: usize, filled: bool) -> Class {
+        if filled && usize::from(self.0) + 1 < Class::BYTES.len() {
+            Class(self.0 + 1)
+        } else if self.0 > 0 && read < self.bytes() / 8 {
+            Class(self.0 - 1)
+        } else {
+            self
+        }
+    }
+
+    fn of(capacity: usize) -> Option<Class> {
+        Class::BYTES.iter().position(|bytes| *bytes == capacity).map(|class| Class(class as u8))
+    }
+}
+
+/// Blocks that wait for their next borrower.
+#[derive(Default)]
+pub(crate) struct Pool {
+    rings: [Vec<Box<Ring>>; Class::BYTES.len()],
+    outbounds: Vec<Box<Outbound>>,
+    /// `kept == bytes of all rings and queues here`, and at most [`KEPT`]
+    kept: usize,
+}
+
+impl Pool {
+    #[inline]
+    pub(crate) fn ring(&mut self, class: Class) -> Box<Ring> {
+        match self.rings[class.0 as usize].pop() {
+            Some(ring) => {
+                self.kept -= ring.capacity();
+                ring
+            }
+            None => Box::new(Ring::with_capacity(class.bytes())),
+        }
+    }
+
+    /// Takes an empty ring back. One that has grown past the classes is freed.
+    #[inline]
+    pub(crate) fn give_ring(&mut self, ring: Box<Ring>) {
+        debug_assert!(ring.is_empty());
+        if let Some(class) = Class::of(ring.capacity()) {
+            if self.kept + ring.capacity() <= KEPT {
+                self.kept += ring.capacity();
+                self.rings[class.0 as usize].push(ring);
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn outbound(&mut self) -> Box<Outbound> {
+        match self.outbounds.pop() {
+            Some(outbound) => {
+                self.kept -= outbound.kept();
+                outbound
+            }
+            None => Box::default(),
+        }
+    }
+
+    /// Takes an empty write queue back.
+    #[inline]
+    pub(crate) fn give_outbound(&mut self, outbound: Box<Outbound>) {
+        debug_assert!(outbound.is_empty());
+        if self.kept + outbound.kept() <= KEPT {
+            self.kept += outbound.kept();
+            self.outbounds.push(outbound);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The ring buffer between a socket and a decoder.
+//!
+//! ```text
+//!            head          head + len
+//!   block  ---|################|-------------   one slice of input, two of spare room
+//!   block  ###|----------------|#############   two slices of input (it wraps), one of spare room
+//! ```
+//!
+//! A frame is lent from where it lies. Only one that wraps is copied, and only that one.
+
+use super::Input;
+
+/// A scratch buffer larger than this is not kept after its frame: rare giants must not cost memory for ever.
+const SCRATCH_KEPT: usize = 64 * 1024;
+
+/// A ring buffer. Its capacity is a power of two and changes only in [`Ring::resize`].
+pub(crate) struct Ring {
+    /// Always initialised, so that a socket may read into any part of it. Its length is a power of two.
+    block: Box<[u8]>,
+    /// `head < block.len()`
+    head: usize,
+    /// `len <= block.len()`
+    len: usize,
+    /// Where a frame that wraps is made contiguous.
+    scratch: Vec<u8>,
+}
+
+impl Ring {
+    /// A ring of at least `capacity` bytes, rounded up to a power of two.
+    pub(crate) fn with_capacity(capacity: usize) -> Ring {
+        let block = vec![0; capacity.max(1).next_power_of_two()].into_boxed_slice();
+        Ring { block, head: 0, len: 0, scratch: Vec::new() }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.block.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == self.block.len()
+    }
+
+    /// What waits to be decoded.
+    #[inline]
+    pub(crate) fn input(&self) -> Input<'_> {
+        let end = self.head + self.len;
+        if end <= self.block.len() {
+            Input::new(&self.block[self.head..end], &[])
+        } else {
+            Input::new(&self.block[self.head..], &self.block[..end - self.block.len()])
+        }
+    }
+
+    /// The free room in the order in which it is to be filled; follow up with [`Ring::filled`].
+    #[inline]
+    pub(crate) fn spare(&mut self) -> (&mut [u8], &mut [u8]) {
+        let capacity = self.block.len();
+        let end = self.head + self.len;
+        if end < capacity {
+            let (before, after) = self.block.split_at_mut(end);
+            (after, &mut before[..self.head])
+        } else {
+            (&mut self.block[end - capacity..self.head], &mut [])
+        }
+    }
+
+    /// The first `n` bytes of the spare room now hold input.
+    #[inline]
+    pub(crate) fn filled(&mut self, n: usize) {
+        assert!(n <= self.block.len() - self.len, "{n} bytes filled into {} of room", self.block.len() - self.len);
+        self.len += n;
+    }
+
+    /// Appends as much of `bytes` as there is room for and says how much that was.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub(crate) fn extend(&mut self, bytes: &[u8]) -> usize {
+        let (first, second) = self.spare();
+        let n = bytes.len().min(first.len());
+        first[..n].copy_from_slice(&bytes[..n]);
+        let m = (bytes.len() - n).min(second.len());
+        second[..m].copy_from_slice(&bytes[n..n + m]);
+        self.filled(n + m);
+        n + m
+    }
+
+    /// Lends the first `n` bytes in one piece.
+    #[inline]
+    pub(crate) fn frame(&mut self, n: usize) -> &mut [u8] {
+        assert!(n <= self.len, "a frame of {n} bytes in {} of input", self.len);
+        let end = self.head + n;
+        if end <= self.block.len() { &mut self.block[self.head..end] } else { self.unwrapped(n) }
+    }
+
+    #[cold]
+    fn unwrapped(&mut self, n: usize) -> &mut [u8] {
+        let first = &self.block[self.head..];
+        self.scratch.clear();
+        self.scratch.extend_from_slice(first);
+        self.scratch.extend_from_slice(&self.block[..n - first.len()]);
+        &mut self.scratch
+    }
+
+    /// Forgets the first `n` bytes. An empty ring starts again at the front, so that it rarely wraps.
+    #[inline]
+    pub(crate) fn consume(&mut self, n: usize) {
+        assert!(n <= self.len, "{n} bytes consumed of {}", self.len);
+        self.len -= n;
+        self.head = if self.len == 0 { 0 } else { (self.head + n) & (self.block.len() - 1) };
+        if self.scratch.capacity() > SCRATCH_KEPT {
+            self.scratch = Vec::new();
+        }
+    }
+
+    /// Moves the input to a block of at least `capacity` bytes; never to one that is too small for it.
+    pub(crate) fn resize(&mut self, capacity: usize) {
+        let mut resized = Ring::with_capacity(capacity.max(self.len));
+        self.input().copy_to(&mut resized.block[..self.len]);
+        self.block = resized.block;
+        self.head = 0;
+    }
+}

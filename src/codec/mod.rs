@@ -1,0 +1,133 @@
+//! Protocols: how bytes become messages and messages become bytes.
+//!
+//! A protocol is a [`Decoder`] and an [`Encoder`]; a value that is both and can be cloned is a [`Codec`], and each
+//! connection gets a decoding and an encoding half of its own. The stock codecs are [`Raw`], [`Lines`], [`Delimiter`],
+//! [`LengthDelimited`] and [`Fixed`].
+//!
+//! # The contract of a decoder
+//!
+//! The library asks two questions, in this order and for each frame:
+//!
+//! 1. [`frame_end`](Decoder::frame_end): *where does the next frame end?* `Ok(Some(n))` means that the first `n` bytes
+//!    of the input are a frame, `Ok(None)` that more bytes must come first, `Err` that this can never become a frame. The
+//!    input is only looked at; it may lie in two pieces. It is asked again, with more input, when more has arrived: a
+//!    decoder that remembers how far it has looked never looks at a byte twice.
+//! 2. [`decode`](Decoder::decode): *what does the frame say?* The frame now lies in one piece. The item may borrow from
+//!    it, which costs nothing, and the decoder may change it in place (unmask, decrypt). `Ok(None)` means that the frame
+//!    is consumed but says nothing to the handler (a keep-alive, one part of several).
+//!
+//! An error from either ends the connection with [`CloseReason::Protocol`](crate::CloseReason::Protocol).
+//!
+//! At the end of the stream [`frame_end_at_eof`](Decoder::frame_end_at_eof) is asked instead; bytes that it does not
+//! claim are an error, because the peer has broken off inside a frame.
+//!
+//! ```
+//! use tiderace::codec::{Decoder, Encoder, Input, Output};
+//! use std::convert::Infallible;
+//!
+//! /// Frames of one length byte and that many bytes of payload.
+//! #[derive(Clone)]
+//! struct Short;
+//!
+//! impl Decoder for Short {
+//!     type Item<'a> = &'a [u8];
+//!     type Error = Infallible;
+//!
+//!     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, Infallible> {
+//!         Ok(input.get(0).map(|n| 1 + usize::from(n)).filter(|end| *end <= input.len()))
+//!     }
+//!
+//!     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Option<&'a [u8]>, Infallible> {
+//!         Ok(Some(&frame[1..]))
+//!     }
+//! }
+//!
+//! impl Encoder<[u8]> for Short {
+//!     type Error = std::num::TryFromIntError;
+//!
+//!     fn encode(&mut self, payload: &[u8], output: &mut Output<'_>) -> Result<(), Self::Error> {
+//!         output.put_u8(payload.len().try_into()?);
+//!         output.put_slice(payload);
+//!         Ok(())
+//!     }
+//! }
+//! # fn is_codec<C: tiderace::codec::Codec>(_: C) {}
+//! # is_codec(Short);
+//! ```
+
+mod raw;
+
+pub use crate::buffer::{Input, Output};
+pub use raw::Raw;
+
+use crate::limits;
+use std::error::Error as StdError;
+
+/// The receiving half of a protocol; the [module](self) has the contract.
+pub trait Decoder {
+    /// What a frame says. It may borrow from the frame and from the decoder.
+    type Item<'a>
+    where
+        Self: 'a;
+
+    /// Why input can not be a frame. It should say what was expected and what was met.
+    type Error: StdError + Send + Sync + 'static;
+
+    /// Says where the next frame ends: how many bytes, from the start of `input`, belong to it.
+    ///
+    /// An answer must be at least 1 and at most `input.len()`; any other closes the connection as a protocol error.
+    fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, Self::Error>;
+
+    /// Says what a frame means. `frame` is exactly what [`frame_end`](Decoder::frame_end) claimed.
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Option<Self::Item<'a>>, Self::Error>;
+
+    /// Like [`frame_end`](Decoder::frame_end), when no byte will follow `input`, which is not empty.
+    ///
+    /// The default asks `frame_end`. Override it where the end of the stream also ends a frame.
+    fn frame_end_at_eof(&mut self, input: Input<'_>) -> Result<Option<usize>, Self::Error> {
+        self.frame_end(input)
+    }
+
+    /// How many bytes of an unfinished frame may wait for its end, headers included. A peer that sends more without
+    /// completing a frame is closed.
+    ///
+    /// Default: 1 MiB. A decoder with a maximum of its own answers with that.
+    fn max_buffered(&self) -> usize {
+        limits::UNFINISHED_FRAME
+    }
+}
+
+/// The sending half of a protocol, for messages of the type `M`.
+pub trait Encoder<M: ?Sized> {
+    /// Why a message can not be sent.
+    type Error: StdError + Send + Sync + 'static;
+
+    /// Appends `message` to `output`. What was put before an error is taken back, so that the stream stays in step.
+    fn encode(&mut self, message: &M, output: &mut Output<'_>) -> Result<(), Self::Error>;
+}
+
+/// A protocol: it makes the two halves that a connection works with.
+///
+/// Every [`Decoder`] that is `Clone` is a codec whose halves are clones of it. Implement the trait by hand where the halves
+/// are different types.
+pub trait Codec {
+    /// The receiving half.
+    type Decoder: Decoder + 'static;
+    /// The sending half.
+    type Encoder: 'static;
+
+    /// The halves for a new connection.
+    fn halves(&self) -> (Self::Decoder, Self::Encoder);
+}
+
+impl<T: Decoder + Clone + 'static> Codec for T {
+    type Decoder = T;
+    type Encoder = T;
+
+    fn halves(&self) -> (T, T) {
+        (self.clone(), self.clone())
+    }
+}
+
+/// What a handler of the codec `C` receives.
+pub type Item<'a, C> = <<C as Codec>::Decoder as Decoder>::Item<'a>;

@@ -1,0 +1,22 @@
+//! Every default limit in one place, each with its reason. Nothing that a peer can grow is without one.
+
+use std::time::Duration;
+
+/// An unfinished frame of a decoder that names no maximum of its own: generous for a protocol of messages, and still
+/// only 1 GiB for a thousand peers that mean ill.
+pub(crate) const UNFINISHED_FRAME: usize = 1024 * 1024;
+
+/// The longest frame that the stock codecs accept unless told otherwise. Most protocols need far less.
+pub(crate) const FRAME: usize = 64 * 1024;
+
+/// Bytes that may wait in a connection's write queue before `send` waits and `try_send` refuses.
+pub(crate) const WRITE_HIGH_WATER: usize = 256 * 1024;
+
+/// Where a `send` that waits goes on: half, so that it wakes seldom.
+pub(crate) const WRITE_LOW_WATER: usize = WRITE_HIGH_WATER / 2;
+
+/// How long the polling before a sleep may take: what a sleep and a wake cost on a virtual machine, times three.
+pub(crate) const BUSY_POLL: Duration = Duration::from_micros(50);
+
+/// How long a closing connection may take to deliver what is queued and to see the peer's end.
+pub(crate) const CLOSE: Duration = Duration::from_secs(5);
