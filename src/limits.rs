@@ -10,13 +10,22 @@ pub(crate) const UNFINISHED_FRAME: usize = 1024 * 1024;
 pub(crate) const FRAME: usize = 64 * 1024;
 
 /// Bytes that may wait in a connection's write queue before `send` waits and `try_send` refuses.
-pub(crate) const WRITE_HIGH_WATER: usize = 256 * 1024;
+pub(crate) const WRITE_HIGH_WATER: u32 = 256 * 1024;
 
 /// Where a `send` that waits goes on: half, so that it wakes seldom.
-pub(crate) const WRITE_LOW_WATER: usize = WRITE_HIGH_WATER / 2;
+pub(crate) const WRITE_LOW_WATER: u32 = WRITE_HIGH_WATER / 2;
 
 /// How long the polling before a sleep may take: what a sleep and a wake cost on a virtual machine, times three.
 pub(crate) const BUSY_POLL: Duration = Duration::from_micros(50);
 
 /// How long a closing connection may take to deliver what is queued and to see the peer's end.
 pub(crate) const CLOSE: Duration = Duration::from_secs(5);
+
+/// Messages of one connection that handles may have under way to its core.
+pub(crate) const IN_FLIGHT: usize = 1024;
+
+/// Connections that may wait to be accepted; the system may hold it lower (`net.core.somaxconn`).
+pub(crate) const BACKLOG: u32 = 4096;
+
+/// Connections that are accepted from one listener in one turn.
+pub(crate) const ACCEPT: usize = 64;

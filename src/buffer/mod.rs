@@ -13,6 +13,6 @@ pub use input::Input;
 pub use output::Output;
 
 pub(crate) use outbound::Outbound;
-pub(crate) use output::{DIRECT, Direct};
+pub(crate) use output::Direct;
 pub(crate) use pool::{Class, Pool};
 pub(crate) use ring::Ring;

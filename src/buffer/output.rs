@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 /// A slice of at least this many bytes is offered to the socket at once, behind what is queued: from here on copying it
 /// costs more than the system call that it would save.
-pub(crate) const DIRECT: usize = 16 * 1024;
+const DIRECT: usize = 16 * 1024;
 
 /// A socket that takes bytes past the queue.
 pub(crate) trait Direct {
@@ -22,12 +22,18 @@ pub(crate) trait Direct {
 pub struct Output<'a> {
     queue: &'a mut Outbound,
     direct: Option<&'a dyn Direct>,
+    written_through: bool,
 }
 
 impl<'a> Output<'a> {
     #[inline]
     pub(crate) fn new(queue: &'a mut Outbound, direct: Option<&'a dyn Direct>) -> Self {
-        Output { queue, direct }
+        Output { queue, direct, written_through: false }
+    }
+
+    /// Whether bytes have left already that no error can take back.
+    pub(crate) fn has_written_through(&self) -> bool {
+        self.written_through
     }
 
     /// Appends a copy of `bytes`, or hands them to the socket where that is cheaper.
@@ -37,6 +43,7 @@ impl<'a> Output<'a> {
             return self.queue.push(bytes);
         }
         let written = self.direct.map_or(0, |direct| direct.write_through(self.queue, bytes));
+        self.written_through |= written > 0;
         if written < bytes.len() {
             self.queue.push(&bytes[written..]);
         }

@@ -15,6 +15,7 @@ pub(crate) struct Class(u8);
 impl Class {
     const BYTES: [usize; 3] = [4 * 1024, 16 * 1024, 64 * 1024];
     pub(crate) const SMALLEST: Class = Class(0);
+    pub(crate) const LARGEST: Class = Class(Class::BYTES.len() as u8 - 1);
 
     #[inline]
     pub(crate) fn bytes(self) -> usize {

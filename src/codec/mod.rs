@@ -13,10 +13,12 @@
 //!    input is only looked at; it may lie in two pieces. It is asked again, with more input, when more has arrived: a
 //!    decoder that remembers how far it has looked never looks at a byte twice.
 //! 2. [`decode`](Decoder::decode): *what does the frame say?* The frame now lies in one piece. The item may borrow from
-//!    it, which costs nothing, and the decoder may change it in place (unmask, decrypt). `Ok(None)` means that the frame
-//!    is consumed but says nothing to the handler (a keep-alive, one part of several).
+//!    it, which costs nothing, and the decoder may change it in place (unmask, decrypt).
 //!
-//! An error from either ends the connection with [`CloseReason::Protocol`](crate::CloseReason::Protocol).
+//! A protocol whose frames are not all messages (keep-alives, parts of a whole) tells them apart in
+//! [`is_message`](Decoder::is_message), which is asked in between.
+//!
+//! An error from any of them ends the connection with [`CloseReason::Protocol`](crate::CloseReason::Protocol).
 //!
 //! At the end of the stream [`frame_end_at_eof`](Decoder::frame_end_at_eof) is asked instead; bytes that it does not
 //! claim are an error, because the peer has broken off inside a frame.
@@ -37,8 +39,8 @@
 //!         Ok(input.get(0).map(|n| 1 + usize::from(n)).filter(|end| *end <= input.len()))
 //!     }
 //!
-//!     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Option<&'a [u8]>, Infallible> {
-//!         Ok(Some(&frame[1..]))
+//!     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<&'a [u8], Infallible> {
+//!         Ok(&frame[1..])
 //!     }
 //! }
 //!
@@ -55,10 +57,15 @@
 //! # is_codec(Short);
 //! ```
 
+mod frames;
+mod owned;
 mod raw;
 
 pub use crate::buffer::{Input, Output};
+pub use frames::ProtocolError;
 pub use raw::Raw;
+
+pub(crate) use frames::frame_end;
 
 use crate::limits;
 use std::error::Error as StdError;
@@ -79,7 +86,16 @@ pub trait Decoder {
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, Self::Error>;
 
     /// Says what a frame means. `frame` is exactly what [`frame_end`](Decoder::frame_end) claimed.
-    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Option<Self::Item<'a>>, Self::Error>;
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Self::Item<'a>, Self::Error>;
+
+    /// Whether a frame is a message for the handler. One that is not is dealt with here, and is not decoded.
+    ///
+    /// The default says yes.
+    #[inline]
+    fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, Self::Error> {
+        let _ = frame;
+        Ok(true)
+    }
 
     /// Like [`frame_end`](Decoder::frame_end), when no byte will follow `input`, which is not empty.
     ///

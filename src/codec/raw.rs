@@ -20,8 +20,8 @@ impl Decoder for Raw {
     }
 
     #[inline]
-    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Option<&'a [u8]>, Infallible> {
-        Ok(Some(frame))
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<&'a [u8], Infallible> {
+        Ok(frame)
     }
 }
 

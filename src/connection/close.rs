@@ -1,0 +1,105 @@
+//! How a connection ends: what was sent is delivered, the handler is told, and the peer sees an end, not a reset.
+//!
+//! A close while input is unread makes the kernel send a reset, and a reset destroys what is on its way to the peer
+//! (RFC 1122, section 4.2.2.13). So the write side is shut down first, and input is thrown away until the peer's own end
+//! shows, within the time that a close may take.
+
+use super::drive::Session;
+use super::{Conn, Handler};
+use crate::error::{CloseReason, Error};
+use crate::net::{Flag, Port};
+use crate::runtime::{CatchPanic, timeout};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Ends the session: delivers, calls `on_close` once, drops the handler, and closes.
+pub(super) async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) {
+    let link = session.conn.link.clone();
+    let port: &Port = &link;
+    let limit = session.settings().close;
+    let reason = deliver(port, blame(reason, port), limit).await;
+    log(&session.conn, &reason);
+    let told = session.handler.on_close(&mut session.conn, &reason);
+    // The panic is logged, and there is nobody left to tell.
+    let _ = CatchPanic { future: told }.await;
+    let settled = port.is_failed() || port.has(Flag::ABORT.or(Flag::ENDED));
+    if !settled {
+        Box::pin(linger(port, limit)).await;
+    }
+    port.deregister();
+    drop(session);
+}
+
+/// A connection that broke under a handler ended because it broke, whatever the handler made of it.
+fn blame(reason: CloseReason, port: &Port) -> CloseReason {
+    match (&reason, port.failure()) {
+        (CloseReason::Handler(Error::Closed) | CloseReason::Closed | CloseReason::EndOfStream, Some(error)) => {
+            CloseReason::Reset(error)
+        }
+        _ => reason,
+    }
+}
+
+/// Hands everything that was sent to the system, and then the end of the stream.
+async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReason {
+    if port.has(Flag::ABORT) {
+        let _ = port.socket.reset_on_close();
+        return reason;
+    }
+    if port.is_failed() {
+        return reason;
+    }
+    port.discard_input();
+    port.flush();
+    if port.queued() > 0 {
+        // Rare, so it is boxed: it must not be a part of every connection's future.
+        let flushed = Box::pin(timeout(limit, unless_aborted(port, |cx| port.poll_flushed(cx)))).await;
+        if !matches!(flushed, Ok(Some(Ok(())))) {
+            let undelivered = port.queued();
+            let _ = port.socket.reset_on_close();
+            let failure = port.failure();
+            port.fail(&std::io::ErrorKind::TimedOut.into());
+            return match failure {
+                _ if !reason.is_normal() => reason,
+                Some(error) => CloseReason::Reset(error),
+                None => CloseReason::Timeout { undelivered },
+            };
+        }
+    }
+    let _ = port.shutdown_write();
+    reason
+}
+
+/// Waits for the peer's end.
+async fn linger(port: &Port, limit: Duration) {
+    let ended = unless_aborted(port, |_| match port.has(Flag::ENDED) || port.is_failed() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    });
+    let _ = timeout(limit, ended).await;
+}
+
+/// `None` as soon as the connection is aborted: its server's time is over.
+async fn unless_aborted<T>(port: &Port, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    poll_fn(|cx| {
+        if port.has(Flag::ABORT) {
+            return Poll::Ready(None);
+        }
+        // An abort is told to the reader, and so are input, which was thrown away, and its end.
+        while port.poll_news(cx).is_ready() {}
+        poll(cx).map(Some)
+    })
+    .await
+}
+
+fn log<H: crate::codec::Codec>(conn: &Conn<H>, reason: &CloseReason) {
+    let (connection, peer) = (conn.id, conn.peer_addr().ok());
+    match reason {
+        CloseReason::Panic(_) => tracing::error!(%connection, ?peer, %reason, "close"),
+        CloseReason::Protocol(_) | CloseReason::Handler(_) | CloseReason::Timeout { .. } => {
+            tracing::warn!(%connection, ?peer, %reason, "close");
+        }
+        _ => tracing::debug!(%connection, ?peer, %reason, "close"),
+    }
+}

@@ -1,0 +1,198 @@
+//! The connection as its handler sees it.
+
+use super::handle::Handle;
+use crate::codec::{Codec, Encoder};
+use crate::error::{Error, Result};
+use crate::io::Address;
+use crate::net::{Flag, Limits, Link, Unsent};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+
+/// A number that no other connection of this server has: the core, and a count of that core's connections.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    const CORE_SHIFT: u32 = 48;
+
+    pub(crate) fn new(core: usize, count: u64) -> ConnectionId {
+        ConnectionId((core as u64) << ConnectionId::CORE_SHIFT | count & ((1 << ConnectionId::CORE_SHIFT) - 1))
+    }
+
+    /// The number itself.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The core that the connection lives on.
+    pub fn core(self) -> usize {
+        (self.0 >> ConnectionId::CORE_SHIFT) as usize
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.core(), self.0 & ((1 << ConnectionId::CORE_SHIFT) - 1))
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A connection, lent to its [`Handler`](crate::Handler).
+pub struct Conn<C: Codec> {
+    pub(super) link: Rc<Link<C::Encoder>>,
+    pub(super) id: ConnectionId,
+}
+
+impl<C: Codec> Conn<C> {
+    /// Encodes a message and queues it. What is queued leaves in one write when the handler waits or returns; a payload
+    /// of 16 KiB or more goes to the socket at once.
+    ///
+    /// Waits while more than the high-water mark (256 KiB unless set) is queued, until it is down to the low one.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when nothing can be sent any more, [`Error::Encode`] when the codec can not send this message.
+    ///
+    /// # Cancel safety
+    /// Safe: the message is queued as a whole or not at all. It is not queued while this waits.
+    #[inline]
+    pub async fn send<M: ?Sized>(&mut self, message: &M) -> Result
+    where
+        C::Encoder: Encoder<M>,
+    {
+        if self.link.is_above_high_water() {
+            self.room().await?;
+        }
+        self.link.push(message).map_err(error)
+    }
+
+    /// Like [`send`](Conn::send), but fails where that would wait.
+    pub fn try_send<M: ?Sized>(&mut self, message: &M) -> Result<(), TrySendError>
+    where
+        C::Encoder: Encoder<M>,
+    {
+        if self.link.is_above_high_water() {
+            self.link.flush();
+            if self.link.is_above_high_water() {
+                return Err(TrySendError::Full);
+            }
+        }
+        self.link.push(message).map_err(|unsent| match error(unsent) {
+            Error::Closed => TrySendError::Closed,
+            error => TrySendError::Encode(error),
+        })
+    }
+
+    #[cold]
+    async fn room(&self) -> Result {
+        poll_fn(|cx| self.link.poll_room(cx)).await.map_err(|_| Error::Closed)
+    }
+
+    /// Waits until everything queued has been handed to the system.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when that can not happen any more.
+    ///
+    /// # Cancel safety
+    /// Safe: bytes leave the queue only for the socket.
+    pub async fn flush(&mut self) -> Result {
+        poll_fn(|cx| self.link.poll_flushed(cx)).await.map_err(|_| Error::Closed)
+    }
+
+    /// Closes the connection when the handler's current method returns: no further message is handled, and what was
+    /// sent is delivered. The reason is [`CloseReason::Closed`](crate::CloseReason::Closed).
+    pub fn close(&mut self) {
+        self.link.notify(Flag::CLOSE);
+    }
+
+    /// Stops reading: no further message is handled, and the peer is slowed down, until [`resume`](Conn::resume) or
+    /// [`Handle::resume`](crate::Handle::resume).
+    ///
+    /// While it reads nothing, a connection does not notice that its peer goes away.
+    pub fn pause(&mut self) {
+        self.link.pause();
+    }
+
+    /// Goes on reading.
+    pub fn resume(&mut self) {
+        self.link.resume();
+    }
+
+    /// A handle for other threads and tasks.
+    pub fn handle(&self) -> Handle<C> {
+        Handle::new(&self.link, self.id)
+    }
+
+    /// This connection's number.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// The address of the other end.
+    pub fn peer_addr(&self) -> io::Result<&Address> {
+        self.link.peer()
+    }
+
+    /// The address of this end.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.link.socket.local_address()
+    }
+
+    /// Bytes that are queued and not yet handed to the system.
+    pub fn queued(&self) -> usize {
+        self.link.queued()
+    }
+
+    /// Sets the marks of the write queue, in bytes: above `high`, [`send`](Conn::send) waits until the queue is down to
+    /// `low`. Defaults: those of the server, or 256 KiB and 128 KiB.
+    ///
+    /// # Panics
+    /// If `low` is above `high`.
+    pub fn set_write_marks(&mut self, high: u32, low: u32) {
+        self.link.set_limits(Limits::new(high, low));
+    }
+}
+
+/// What the user is told of a message that was not queued.
+pub(crate) fn error<E: std::error::Error + Send + Sync + 'static>(unsent: Unsent<E>) -> Error {
+    match unsent {
+        Unsent::Closed => Error::Closed,
+        Unsent::Refused(error) => Error::Encode(error.into()),
+    }
+}
+
+impl<C: Codec> fmt::Debug for Conn<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("id", &self.id).field("peer", &self.peer_addr().ok()).finish_non_exhaustive()
+    }
+}
+
+/// Why a message was not queued at once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TrySendError {
+    /// More than the high-water mark is queued.
+    Full,
+    /// Nothing can be sent any more.
+    Closed,
+    /// The codec can not send this message.
+    Encode(Error),
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrySendError::Full => f.write_str("the write queue is above its high-water mark"),
+            TrySendError::Closed => Error::Closed.fmt(f),
+            TrySendError::Encode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TrySendError {}

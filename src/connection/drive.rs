@@ -1,0 +1,184 @@
+//! The task of a connection: it decodes every complete frame in the ring and calls the handler for each.
+
+use super::close::close;
+use super::supervise::Supervise;
+use super::{Conn, ConnectionId, Handler};
+use crate::buffer::Ring;
+use crate::codec::{Codec, Decoder, ProtocolError, frame_end};
+use crate::error::{CloseReason, Error};
+use crate::io::{Address, Socket};
+use crate::net::{Flag, Limits, Link, Port};
+use crate::runtime::{Core, yield_now};
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::Duration;
+
+/// Frames that a connection handles before it lets others run.
+const FRAMES: u32 = 256;
+
+/// What is asked of a connection from outside its loop.
+const REQUESTS: Flag = Flag::CLOSE.or(Flag::STOP).or(Flag::WAKE);
+/// Before the next message, see to this.
+const INTERRUPTED: Flag = REQUESTS.or(Flag::PAUSED);
+
+/// What the connections of one listener on one core have in common.
+pub(crate) struct Settings {
+    pub(crate) write: Limits,
+    /// How long a close may take.
+    pub(crate) close: Duration,
+    /// Connections that are open on this core, for other threads to read.
+    pub(crate) open: Arc<AtomicUsize>,
+    /// Waits for the last of them.
+    pub(crate) emptied: Cell<Option<Waker>>,
+}
+
+/// Counts a connection for as long as it exists.
+struct Counted(Rc<Settings>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Relaxed) == 1 {
+            if let Some(waker) = self.0.emptied.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// Everything of one connection. The decoder stands beside the handler, so that a message may borrow from the one while
+/// the other handles it.
+pub(crate) struct Session<H: Handler> {
+    pub(super) handler: H,
+    pub(super) conn: Conn<H::Codec>,
+    decoder: <H::Codec as Codec>::Decoder,
+    counted: Counted,
+}
+
+impl<H: Handler> Session<H> {
+    pub(crate) fn new(
+        core: &Rc<Core>,
+        socket: Socket,
+        peer: Address,
+        codec: &H::Codec,
+        handler: H,
+        settings: &Rc<Settings>,
+    ) -> io::Result<Session<H>> {
+        let (decoder, encoder) = codec.halves();
+        let encoder = Cell::new(Some((socket, peer, encoder)));
+        let link = core.register(|key| {
+            let (socket, peer, encoder) = encoder.take().expect("registered once");
+            let port = Port::new(core.clone(), key, socket, settings.write, Flag::SERVED).with_peer(peer);
+            Rc::new(Link::new(port, encoder))
+        })?;
+        link.watch();
+        settings.open.fetch_add(1, Relaxed);
+        let id = ConnectionId::new(core.index, core.next_connection());
+        Ok(Session { handler, conn: Conn { link, id }, decoder, counted: Counted(settings.clone()) })
+    }
+}
+
+/// What ends a session; `?` makes it from what a handler returns.
+struct End(CloseReason);
+
+impl From<Error> for End {
+    fn from(error: Error) -> End {
+        End(CloseReason::Handler(error))
+    }
+}
+
+fn protocol(error: ProtocolError) -> End {
+    End(CloseReason::Protocol(error))
+}
+
+fn undecodable<E: std::error::Error + Send + Sync + 'static>(error: E) -> End {
+    protocol(ProtocolError::Decode(error.into()))
+}
+
+/// The life of a connection, from `on_open` to the closed descriptor.
+pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output = ()> {
+    async move {
+        let link = session.conn.link.clone();
+        let reason = match Supervise::new(&link, session.converse()).await {
+            Ok(Err(End(reason))) | Err(reason) => reason,
+        };
+        close(session, reason).await;
+    }
+}
+
+impl<H: Handler> Session<H> {
+    pub(super) fn settings(&self) -> &Settings {
+        &self.counted.0
+    }
+
+    /// Handles messages until something ends that.
+    async fn converse(&mut self) -> Result<Infallible, End> {
+        tracing::debug!(connection = %self.conn.id, peer = ?self.conn.peer_addr().ok(), "open");
+        self.handler.on_open(&mut self.conn).await?;
+        loop {
+            self.requests().await?;
+            if !self.port().has(Flag::PAUSED) {
+                if let Some(ring) = self.port().take_ring() {
+                    self.messages(ring).await?;
+                }
+                if self.port().has(Flag::ENDED) && !self.port().has(INTERRUPTED) {
+                    self.handler.on_eof(&mut self.conn).await?;
+                    return Err(End(CloseReason::EndOfStream));
+                }
+            }
+            if let Some(error) = self.port().failure() {
+                return Err(End(CloseReason::Reset(error)));
+            }
+            poll_fn(|cx| self.port().poll_news(cx)).await;
+        }
+    }
+
+    fn port(&self) -> &Port {
+        &self.conn.link
+    }
+
+    /// Does what was asked of this connection by a handle, by the server or by the handler itself.
+    #[inline]
+    async fn requests(&mut self) -> Result<(), End> {
+        while self.port().has(REQUESTS) {
+            if self.port().has(Flag::STOP) {
+                return Err(End(CloseReason::Shutdown));
+            }
+            if self.port().has(Flag::CLOSE) {
+                return Err(End(CloseReason::Closed));
+            }
+            self.port().take(Flag::WAKE);
+            self.handler.on_wake(&mut self.conn).await?;
+        }
+        Ok(())
+    }
+
+    /// Handles every complete frame of the ring and gives the ring back.
+    #[inline]
+    async fn messages(&mut self, mut ring: Box<Ring>) -> Result<(), End> {
+        // Nothing is read while the ring is lent, so the end of the stream can not come in between.
+        let ended = self.port().has(Flag::ENDED);
+        let mut budget = FRAMES;
+        while !self.port().has(INTERRUPTED) {
+            let Some(end) = frame_end(&mut self.decoder, &mut ring, ended).map_err(protocol)? else { break };
+            let frame = ring.frame(end);
+            if self.decoder.is_message(frame).map_err(undecodable)? {
+                let message = self.decoder.decode(frame).map_err(undecodable)?;
+                self.handler.on_message(&mut self.conn, message).await?;
+            }
+            ring.consume(end);
+            budget -= 1;
+            if budget == 0 {
+                budget = FRAMES;
+                yield_now().await;
+            }
+        }
+        self.port().put_ring(ring);
+        Ok(())
+    }
+}

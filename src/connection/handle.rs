@@ -1,0 +1,235 @@
+//! The connection as other threads and tasks see it.
+
+use super::conn::{ConnectionId, error};
+use crate::codec::{Codec, Encoder};
+use crate::error::Error;
+use crate::io::Address;
+use crate::net::{Flag, Gauge, Link};
+use crate::runtime::{Remote, current, oneshot};
+use crate::slots::Key;
+use crate::{limits, runtime};
+use std::any::Any;
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A connection from outside of its handler: from another thread, task, or connection.
+///
+/// It is cheap to clone and outlives its connection, after which everything fails with an error that says so. What is
+/// sent is encoded on the connection's own core, also while the handler waits, and leaves with whatever else that turn of
+/// the core sends.
+pub struct Handle<C: Codec> {
+    shared: Arc<Shared>,
+    codec: PhantomData<fn() -> C>,
+}
+
+struct Shared {
+    core: Remote,
+    key: Key,
+    id: ConnectionId,
+    peer: Option<Address>,
+    gauge: Arc<Gauge>,
+}
+
+impl<C: Codec> Handle<C> {
+    pub(super) fn new(link: &Rc<Link<C::Encoder>>, id: ConnectionId) -> Self {
+        let (core, key, peer) = (link.core.remote(), link.key, link.peer().ok().cloned());
+        let shared = Shared { core, key, id, peer, gauge: link.gauge().clone() };
+        Handle { shared: Arc::new(shared), codec: PhantomData }
+    }
+
+    /// The connection's number.
+    pub fn id(&self) -> ConnectionId {
+        self.shared.id
+    }
+
+    /// The address of the other end.
+    pub fn peer_addr(&self) -> Option<&Address> {
+        self.shared.peer.as_ref()
+    }
+
+    /// Whether the connection has ended. `false` may be out of date as soon as it is returned.
+    pub fn is_closed(&self) -> bool {
+        self.shared.gauge.is_closed()
+    }
+
+    /// Sends a message without waiting.
+    ///
+    /// Success means that the message is on its way to the connection's core. If the connection ends first it is lost; if
+    /// the codec can not send it, that is logged. [`send`](Handle::send) tells either.
+    ///
+    /// # Errors
+    /// [`HandleSendError::Full`] above the connection's high-water mark, or with 1,024 messages of this connection under
+    /// way to its core; [`HandleSendError::Closed`] when the connection has ended. Both give the message back.
+    pub fn try_send<M>(&self, message: M) -> Result<(), HandleSendError<M>>
+    where
+        C::Encoder: Encoder<M>,
+        M: Send + 'static,
+    {
+        let gauge = &self.shared.gauge;
+        if gauge.is_closed() {
+            return Err(HandleSendError::Closed(message));
+        }
+        if gauge.is_full() || !gauge.depart(limits::IN_FLIGHT) {
+            return Err(HandleSendError::Full(message));
+        }
+        let id = self.shared.id;
+        self.on_core(move |link| {
+            let Some(link) = link else { return };
+            link.gauge().arrive();
+            if let Err(unsent) = link.push(&message) {
+                tracing::warn!(connection = %id, error = %error(unsent), "a message from a handle was not sent");
+            }
+            sent(&link);
+        });
+        Ok(())
+    }
+
+    /// Sends a message; resolves when the connection has queued it, which waits above the high-water mark.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection has ended, [`Error::Encode`] when the codec can not send this message.
+    ///
+    /// # Cancel safety
+    /// Not safe once polled: the message may be sent or not.
+    pub async fn send<M>(&self, message: M) -> crate::Result
+    where
+        C::Encoder: Encoder<M>,
+        M: Send + 'static,
+    {
+        let (done, queued) = oneshot();
+        self.on_core(move |link| {
+            let Some(link) = link else { return };
+            if !link.is_above_high_water() {
+                let queued = link.push(&message).map_err(error);
+                sent(&link);
+                return done.send(queued);
+            }
+            runtime::spawn_local(async move {
+                let queued = match poll_fn(|cx| link.poll_room(cx)).await {
+                    Ok(()) => link.push(&message).map_err(error),
+                    Err(_) => Err(Error::Closed),
+                };
+                sent(&link);
+                done.send(queued);
+            });
+        });
+        queued.receive().await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Has the handler's [`on_wake`](crate::Handler::on_wake) called.
+    pub fn wake(&self) {
+        self.notify(Flag::WAKE);
+    }
+
+    /// Closes the connection when its handler's current method returns; what was sent is delivered.
+    pub fn close(&self) {
+        self.notify(Flag::CLOSE);
+    }
+
+    /// Closes the connection now: what the handler waits for is dropped, and so is what was not written yet.
+    pub fn abort(&self) {
+        self.notify(Flag::ABORT);
+    }
+
+    /// Stops reading, as [`Conn::pause`](crate::Conn::pause) does.
+    pub fn pause(&self) {
+        self.on_core(|link| {
+            if let Some(link) = link {
+                link.pause();
+            }
+        });
+    }
+
+    /// Goes on reading.
+    pub fn resume(&self) {
+        self.on_core(|link| {
+            if let Some(link) = link {
+                link.resume();
+            }
+        });
+    }
+
+    fn notify(&self, flag: Flag) {
+        self.on_core(move |link| {
+            if let Some(link) = link {
+                link.notify(flag);
+            }
+        });
+    }
+
+    /// Has `work` done with the connection on its core, or with `None` if it has ended: at once if this is that core, else
+    /// in its next turn. A core that is gone drops the work.
+    fn on_core(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder>>>) + Send + 'static) {
+        let key = self.shared.key;
+        let here = current(|core| core.filter(|core| core.is_at(&self.shared.core)).cloned());
+        let find = move |core: &runtime::Core| {
+            let source: Rc<dyn Any> = core.source(key)?;
+            source.downcast::<Link<C::Encoder>>().ok()
+        };
+        match here {
+            Some(core) => work(find(&core)),
+            None => {
+                self.shared.core.run(move |core| work(find(core)));
+            }
+        }
+    }
+}
+
+/// A message has been queued from outside: it leaves at the end of this turn.
+fn sent<E: 'static>(link: &Link<E>) {
+    if link.is_above_high_water() {
+        link.gauge().set_full(true);
+    }
+    link.flush_later();
+}
+
+impl<C: Codec> Clone for Handle<C> {
+    fn clone(&self) -> Self {
+        Handle { shared: self.shared.clone(), codec: PhantomData }
+    }
+}
+
+impl<C: Codec> fmt::Debug for Handle<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("id", &self.id()).field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// Why a message was not sent; it is given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandleSendError<M> {
+    /// Too much waits to be sent already.
+    Full(M),
+    /// The connection has ended.
+    Closed(M),
+}
+
+impl<M> HandleSendError<M> {
+    /// The message.
+    pub fn into_message(self) -> M {
+        match self {
+            HandleSendError::Full(message) | HandleSendError::Closed(message) => message,
+        }
+    }
+}
+
+impl<M> fmt::Display for HandleSendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HandleSendError::Full(_) => "too much waits to be sent on this connection",
+            HandleSendError::Closed(_) => "the connection is closed",
+        })
+    }
+}
+
+impl<M> fmt::Debug for HandleSendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<M> std::error::Error for HandleSendError<M> {}

@@ -1,0 +1,15 @@
+//! A connection of a handler: what users implement ([`Handler`]) and hold ([`Conn`], [`Handle`]), and the task that
+//! drives it.
+
+mod close;
+mod conn;
+mod drive;
+mod handle;
+mod handler;
+mod supervise;
+
+pub use conn::{Conn, ConnectionId, TrySendError};
+pub use handle::{Handle, HandleSendError};
+pub use handler::Handler;
+
+pub(crate) use drive::{Session, Settings, drive};

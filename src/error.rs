@@ -1,0 +1,198 @@
+//! What can go wrong, and why a connection ended.
+
+use crate::codec::ProtocolError;
+use crate::io::AddressError;
+use std::error::Error as StdError;
+use std::{fmt, io};
+
+/// What handlers and `main` return. `?` turns any error into an [`Error`].
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+type Boxed = Box<dyn StdError + Send + Sync + 'static>;
+
+/// Any error of this library or of a handler.
+///
+/// It is made from every error type by `?`. For that it is no [`std::error::Error`] itself; [`Error::into_boxed`] is one.
+#[non_exhaustive]
+pub enum Error {
+    /// The connection is closed, so nothing can be sent. Why it closed is told to `on_close`.
+    Closed,
+    /// The system refused an operation.
+    Io(io::Error),
+    /// A string is not an address, or its host has none.
+    Address(AddressError),
+    /// Nothing can listen there.
+    Bind {
+        /// The address as it was given.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Nobody could be reached there.
+    Connect {
+        /// The address as it was given.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The codec can not send this message. The connection goes on.
+    Encode(Boxed),
+    /// The peer has broken the protocol.
+    Protocol(ProtocolError),
+    /// Any other error, such as a handler's own.
+    Other(Boxed),
+}
+
+impl Error {
+    /// An error that says `message`.
+    pub fn msg(message: impl fmt::Display) -> Error {
+        Error::Other(message.to_string().into())
+    }
+
+    /// The error as a [`std::error::Error`], for other libraries.
+    pub fn into_boxed(self) -> Boxed {
+        match self {
+            Error::Io(error) => error.into(),
+            Error::Address(error) => error.into(),
+            Error::Protocol(error) => error.into(),
+            Error::Encode(error) | Error::Other(error) => error,
+            Error::Closed | Error::Bind { .. } | Error::Connect { .. } => Box::new(Standalone(self)),
+        }
+    }
+
+    /// The error behind this one, if it is an `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.source()?.downcast_ref()
+    }
+
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Error::Closed => None,
+            Error::Io(error) => Some(error),
+            Error::Address(error) => Some(error),
+            Error::Bind { source, .. } | Error::Connect { source, .. } => Some(source),
+            Error::Protocol(error) => Some(error),
+            Error::Encode(error) | Error::Other(error) => Some(&**error),
+        }
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Error {
+        let other = match (Box::new(error) as Boxed).downcast::<io::Error>() {
+            Ok(error) => return Error::Io(*error),
+            Err(other) => other,
+        };
+        let other = match other.downcast::<AddressError>() {
+            Ok(error) => return Error::Address(*error),
+            Err(other) => other,
+        };
+        match other.downcast::<ProtocolError>() {
+            Ok(error) => Error::Protocol(*error),
+            Err(other) => Error::Other(other),
+        }
+    }
+}
+
+impl From<Error> for Boxed {
+    fn from(error: Error) -> Boxed {
+        error.into_boxed()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Closed => f.write_str("the connection is closed"),
+            Error::Io(error) => error.fmt(f),
+            Error::Address(error) => error.fmt(f),
+            Error::Bind { address, source } => write!(f, "can not listen on {address}: {source}"),
+            Error::Connect { address, source } => write!(f, "can not connect to {address}: {source}"),
+            Error::Encode(error) => write!(f, "can not send this message: {error}"),
+            Error::Protocol(error) => error.fmt(f),
+            Error::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What `main` prints: the error in words, then what caused it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        // What stands in the text already is not repeated; what lies deeper is.
+        let mut cause = self.source().and_then(StdError::source);
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// A variant that has no other error to be boxed as.
+struct Standalone(Error);
+
+impl fmt::Display for Standalone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Standalone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl StdError for Standalone {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Why a connection has ended. Each connection ends with exactly one.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer ended its stream, and everything that it sent was handled.
+    EndOfStream,
+    /// Closed on this side, by the handler or by a [`Handle`](crate::Handle).
+    Closed,
+    /// The connection broke: the peer reset it, or the network did.
+    Reset(io::Error),
+    /// The peer broke the protocol.
+    Protocol(ProtocolError),
+    /// The handler returned this error.
+    Handler(Error),
+    /// The handler, or its codec, panicked with this message.
+    Panic(String),
+    /// What was queued could not be delivered in the time that a close may take.
+    Timeout {
+        /// Bytes that were not delivered.
+        undelivered: usize,
+    },
+    /// The server stopped.
+    Shutdown,
+}
+
+impl CloseReason {
+    /// Whether the connection ended as connections should: by one of the two sides, or with the server.
+    pub fn is_normal(&self) -> bool {
+        matches!(self, CloseReason::EndOfStream | CloseReason::Closed | CloseReason::Shutdown)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::EndOfStream => f.write_str("end of stream"),
+            CloseReason::Closed => f.write_str("closed here"),
+            CloseReason::Reset(error) => write!(f, "reset: {error}"),
+            CloseReason::Protocol(error) => write!(f, "protocol error: {error}"),
+            CloseReason::Handler(error) => write!(f, "handler error: {error}"),
+            CloseReason::Panic(message) => write!(f, "panic: {message}"),
+            CloseReason::Timeout { undelivered } => write!(f, "timeout with {undelivered} bytes undelivered"),
+            CloseReason::Shutdown => f.write_str("shutdown"),
+        }
+    }
+}

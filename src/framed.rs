@@ -1,0 +1,186 @@
+//! A protocol driven by hand.
+
+use crate::buffer::Ring;
+use crate::codec::{Codec, Decoder, Encoder, Item, ProtocolError, frame_end};
+use crate::error::{Error, Result};
+use crate::net::{Flag, Stream};
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+/// A stream that speaks a protocol: what a [`Handler`](crate::Handler) is for a server, without the handler.
+///
+/// ```no_run
+/// use tiderace::{Result, codec::Lines, connect};
+///
+/// fn main() -> Result {
+///     tiderace::block_on(async {
+///         let mut lines = connect("tcp://127.0.0.1:1833").await?.framed(Lines::default());
+///         lines.send("hello").await?;
+///         while let Some(line) = lines.next().await? {
+///             println!("{line}");
+///         }
+///         Ok(())
+///     })
+/// }
+/// ```
+pub struct Framed<C: Codec> {
+    stream: Stream,
+    decoder: C::Decoder,
+    encoder: C::Encoder,
+    /// Held while a frame of it is lent to the user. Nothing is read meanwhile.
+    ring: Option<Box<Ring>>,
+    /// The length of that frame, which the next call consumes.
+    lent: usize,
+}
+
+impl Stream {
+    /// Speaks a protocol over this stream.
+    pub fn framed<C: Codec>(self, codec: C) -> Framed<C> {
+        Framed::new(self, &codec)
+    }
+}
+
+impl<C: Codec> Framed<C> {
+    fn new(stream: Stream, codec: &C) -> Self {
+        let (decoder, encoder) = codec.halves();
+        Framed { stream, decoder, encoder, ring: None, lent: 0 }
+    }
+
+    /// The next message, or `None` at the end of the stream. It is lent from the buffer until the next call.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when the peer breaks the protocol, [`Error::Io`] when the connection breaks.
+    ///
+    /// # Cancel safety
+    /// Safe: what was received of an unfinished message stays in the connection.
+    pub async fn next(&mut self) -> Result<Option<Item<'_, C>>> {
+        let Some(end) = poll_fn(|cx| self.poll_frame(cx)).await? else { return Ok(None) };
+        let Some(ring) = &mut self.ring else { return Ok(None) };
+        self.decoder.decode(ring.frame(end)).map(Some).map_err(undecodable)
+    }
+
+    /// Ready with the length of the frame at the ring's front.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<usize>>> {
+        self.give_back();
+        loop {
+            let port = self.stream.port();
+            let ended = port.has(Flag::ENDED);
+            if let Some(mut ring) = port.take_ring() {
+                let found = self.find_message(&mut ring, ended);
+                if let Ok(Some(end)) = found {
+                    (self.ring, self.lent) = (Some(ring), end);
+                    return Poll::Ready(Ok(Some(end)));
+                }
+                self.stream.port().put_ring(ring);
+                if let Err(error) = found {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            let port = self.stream.port();
+            if ended {
+                return Poll::Ready(Ok(None));
+            }
+            if let Some(error) = port.failure() {
+                return Poll::Ready(Err(Error::Io(error)));
+            }
+            std::task::ready!(port.poll_news(cx));
+        }
+    }
+
+    /// Passes over frames that are no messages.
+    fn find_message(&mut self, ring: &mut Ring, ended: bool) -> Result<Option<usize>> {
+        while let Some(end) = frame_end(&mut self.decoder, ring, ended).map_err(Error::Protocol)? {
+            if self.decoder.is_message(ring.frame(end)).map_err(undecodable)? {
+                return Ok(Some(end));
+            }
+            ring.consume(end);
+        }
+        Ok(None)
+    }
+
+    /// Ends the loan of the last message.
+    fn give_back(&mut self) {
+        if let Some(mut ring) = self.ring.take() {
+            ring.consume(self.lent);
+            self.stream.port().put_ring(ring);
+        }
+    }
+
+    /// Sends a message and waits until it has been handed to the system, with whatever was fed before.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] when the codec can not send this message, [`Error::Io`] when the connection is broken.
+    ///
+    /// # Cancel safety
+    /// Safe in that the message is queued as a whole or not at all, and a queued one leaves with the next
+    /// [`flush`](Framed::flush). Whether it was queued can not be told.
+    pub async fn send<M: ?Sized>(&mut self, message: &M) -> Result
+    where
+        C::Encoder: Encoder<M>,
+    {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Queues a message; it leaves with the next [`flush`](Framed::flush) or [`send`](Framed::send). Waits, and writes,
+    /// while more than 256 KiB are queued.
+    ///
+    /// # Cancel safety
+    /// Safe: the message is queued as a whole, or not at all while this waits.
+    pub async fn feed<M: ?Sized>(&mut self, message: &M) -> Result
+    where
+        C::Encoder: Encoder<M>,
+    {
+        let port = self.stream.port();
+        if port.is_above_high_water() {
+            poll_fn(|cx| port.poll_room(cx)).await.map_err(Error::Io)?;
+        }
+        if let Some(error) = port.failure() {
+            return Err(Error::Io(error));
+        }
+        if port.has(Flag::SHUT) {
+            return Err(Error::Closed);
+        }
+        port.with_output(|output| self.encoder.encode(message, output)).map_err(|error| Error::Encode(error.into()))
+    }
+
+    /// Waits until everything queued has been handed to the system.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn flush(&mut self) -> Result {
+        poll_fn(|cx| self.stream.port().poll_flushed(cx)).await.map_err(Error::Io)
+    }
+
+    /// Sends what is queued and tells the peer that nothing more will come. Its answers can still be received.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn finish(&mut self) -> Result {
+        self.flush().await?;
+        self.stream.port().shutdown_write().map_err(Error::Io)
+    }
+
+    /// The stream below.
+    pub fn get_ref(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The stream below, with the bytes that no message has claimed. What is queued leaves with the stream's next write
+    /// or flush.
+    pub fn into_stream(mut self) -> Stream {
+        self.give_back();
+        self.stream
+    }
+}
+
+fn undecodable<E: std::error::Error + Send + Sync + 'static>(error: E) -> Error {
+    Error::Protocol(ProtocolError::Decode(error.into()))
+}
+
+impl<C: Codec> fmt::Debug for Framed<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Framed").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}

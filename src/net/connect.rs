@@ -1,0 +1,64 @@
+//! Outgoing connections.
+
+use super::state::Flag;
+use super::stream::Stream;
+use crate::error::{Error, Result};
+use crate::io::{AddressError, Endpoint, Socket};
+use crate::runtime::{expect_current, oneshot};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+
+/// Connects to a [`SocketAddr`] or to `"tcp://HOST:PORT"`; of several addresses that a name has, to the first that
+/// answers.
+///
+/// A name is looked up by the system's resolver, on a thread of its own. There is no time limit but the system's; see
+/// [`timeout`](crate::timeout).
+///
+/// # Errors
+/// [`Error::Address`] when that is no address, [`Error::Connect`] when nobody answers.
+///
+/// # Cancel safety
+/// Safe: a half-made connection is closed.
+///
+/// # Panics
+/// Outside a core.
+pub async fn connect<A>(to: A) -> Result<Stream>
+where
+    A: TryInto<Endpoint>,
+    AddressError: From<A::Error>,
+{
+    let endpoint = to.try_into().map_err(|error| Error::Address(error.into()))?;
+    let addresses = match endpoint.as_socket() {
+        Some(address) => vec![address],
+        None => look_up(endpoint.clone()).await.map_err(Error::Address)?,
+    };
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for address in addresses {
+        match connect_to(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(Error::Connect { address: endpoint.to_string(), source: failure })
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<Stream> {
+    let core = expect_current("connect");
+    let stream = Stream::new(&core, Socket::connect(address)?, Flag::BLOCKED)?;
+    let port = stream.port();
+    poll_fn(|cx| port.poll_writable(cx)).await;
+    match port.failure() {
+        Some(error) => Err(error),
+        None => port.socket.take_error().map(|()| stream),
+    }
+}
+
+async fn look_up(endpoint: Endpoint) -> Result<Vec<SocketAddr>, AddressError> {
+    let (found, answer) = oneshot();
+    let name = endpoint.to_string();
+    let lost = |source| AddressError::Unresolved { host: name.clone(), source };
+    let thread = std::thread::Builder::new().name("tiderace-resolver".into());
+    thread.spawn(move || found.send(endpoint.resolve())).map_err(|error| lost(Some(error)))?;
+    answer.receive().await.unwrap_or_else(|| Err(lost(None)))
+}

@@ -1,0 +1,97 @@
+//! A port with the sending half of its protocol: what the reactor's table holds of a connection.
+
+use super::port::Port;
+use super::state::Flag;
+use crate::buffer::Output;
+use crate::codec::Encoder;
+use crate::io::Readiness;
+use crate::runtime::{Core, Interrupt, Source};
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+
+/// The encoder sits beside the port, not in the connection's task, so that others can send while a handler waits.
+pub(crate) struct Link<E> {
+    port: Port,
+    encoder: RefCell<E>,
+}
+
+/// Why a message was not queued.
+pub(crate) enum Unsent<E> {
+    /// The encoder refused it.
+    Refused(E),
+    /// Nothing can be sent any more.
+    Closed,
+}
+
+impl<E: 'static> Link<E> {
+    pub(crate) fn new(port: Port, encoder: E) -> Link<E> {
+        Link { port, encoder: RefCell::new(encoder) }
+    }
+
+    /// Queues a message. An encoder that fails half-way leaves nothing behind.
+    #[inline]
+    pub(crate) fn push<M: ?Sized>(&self, message: &M) -> Result<(), Unsent<E::Error>>
+    where
+        E: Encoder<M>,
+    {
+        if self.has(Flag::SHUT) || self.is_failed() {
+            return Err(Unsent::Closed);
+        }
+        let mut encoder = self.encoder.borrow_mut();
+        self.with_output(|output| encoder.encode(message, output)).map_err(Unsent::Refused)
+    }
+}
+
+impl Port {
+    #[inline]
+    pub(crate) fn with_output<T, X>(&self, encode: impl FnOnce(&mut Output<'_>) -> Result<T, X>) -> Result<T, X> {
+        let mut outbound = self.outbound.borrow_mut();
+        let queue = outbound.get_or_insert_with(|| self.core.pool.borrow_mut().outbound());
+        let before = queue.len();
+        let mut output = Output::new(queue, Some(self));
+        let encoded = encode(&mut output);
+        let gone = output.has_written_through();
+        if encoded.is_err() {
+            if gone {
+                // A part of the message is on its way: the stream is out of step for good.
+                self.notify(Flag::ABORT);
+            }
+            queue.truncate(before);
+        }
+        encoded
+    }
+}
+
+impl<E> Deref for Link<E> {
+    type Target = Port;
+
+    #[inline]
+    fn deref(&self) -> &Port {
+        &self.port
+    }
+}
+
+impl<E: 'static> Source for Link<E> {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.port.socket.as_fd()
+    }
+
+    fn ready(&self, _: &Rc<Core>, readiness: Readiness) -> usize {
+        self.port.ready(readiness)
+    }
+
+    fn flush(&self) {
+        self.port.flush_now();
+    }
+
+    fn interrupt(&self, how: Interrupt) {
+        if self.has(Flag::SERVED) {
+            self.notify(match how {
+                Interrupt::Stop => Flag::STOP,
+                Interrupt::Abort => Flag::ABORT,
+            });
+        }
+    }
+}

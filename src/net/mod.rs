@@ -1,0 +1,16 @@
+//! Sockets on the reactor: the link below every connection, the stream that users hold, and connecting.
+
+mod connect;
+mod gauge;
+mod link;
+mod port;
+mod state;
+mod stream;
+
+pub use connect::connect;
+pub use stream::Stream;
+
+pub(crate) use gauge::Gauge;
+pub(crate) use link::{Link, Unsent};
+pub(crate) use port::{Limits, Port};
+pub(crate) use state::Flag;

@@ -1,0 +1,81 @@
+//! What is the case for a port, as named bits.
+
+use std::cell::Cell;
+
+/// A set of facts about a port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flag(u16);
+
+impl Flag {
+    /// The socket may have bytes that were not read. Edges are not repeated, so this remembers them.
+    pub(crate) const READABLE: Flag = Flag(1);
+    /// The peer has said that it will send no more: read on until the end shows.
+    pub(crate) const END_NEAR: Flag = Flag(1 << 1);
+    /// The end of the peer's stream has been read.
+    pub(crate) const ENDED: Flag = Flag(1 << 2);
+    /// The last write found the socket full; an edge will come.
+    pub(crate) const BLOCKED: Flag = Flag(1 << 3);
+    /// A frame in the ring is lent, so nothing is read.
+    pub(crate) const LENT: Flag = Flag(1 << 4);
+    /// The user wants nothing read.
+    pub(crate) const PAUSED: Flag = Flag(1 << 5);
+    /// What arrives is thrown away: the connection is closing.
+    pub(crate) const DISCARD: Flag = Flag(1 << 6);
+    /// Something has happened that the reader has not seen: input, an end, a request below.
+    pub(crate) const NEWS: Flag = Flag(1 << 7);
+    /// In the reactor's list of sources to look at again.
+    pub(crate) const AGAIN: Flag = Flag(1 << 8);
+    /// In the reactor's list of sources to flush.
+    pub(crate) const UNFLUSHED: Flag = Flag(1 << 9);
+    /// The connection of a server's handler, which ends with the server.
+    pub(crate) const SERVED: Flag = Flag(1 << 10);
+    /// Asked for by the handler or a handle: handle no further message, deliver, close.
+    pub(crate) const CLOSE: Flag = Flag(1 << 11);
+    /// Asked for by the server: the same.
+    pub(crate) const STOP: Flag = Flag(1 << 12);
+    /// Asked for: drop everything and close now.
+    pub(crate) const ABORT: Flag = Flag(1 << 13);
+    /// Asked for by a handle: call `on_wake`.
+    pub(crate) const WAKE: Flag = Flag(1 << 14);
+    /// Nothing can be sent any more.
+    pub(crate) const SHUT: Flag = Flag(1 << 15);
+
+    pub(crate) const NONE: Flag = Flag(0);
+
+    pub(crate) const fn or(self, other: Flag) -> Flag {
+        Flag(self.0 | other.0)
+    }
+}
+
+/// The facts as they are now.
+pub(super) struct State(Cell<u16>);
+
+impl State {
+    pub(super) fn new(flags: Flag) -> State {
+        State(Cell::new(flags.0))
+    }
+
+    /// Whether any of `flags` is set.
+    #[inline]
+    pub(super) fn has(&self, flags: Flag) -> bool {
+        self.0.get() & flags.0 != 0
+    }
+
+    #[inline]
+    pub(super) fn set(&self, flags: Flag) {
+        self.0.set(self.0.get() | flags.0);
+    }
+
+    #[inline]
+    pub(super) fn clear(&self, flags: Flag) {
+        self.0.set(self.0.get() & !flags.0);
+    }
+
+    /// Clears `flags` and says whether any of them was set.
+    #[inline]
+    pub(super) fn take(&self, flags: Flag) -> bool {
+        let was = self.has(flags);
+        self.clear(flags);
+        was
+    }
+}

@@ -1,0 +1,150 @@
+//! A connected stream that a user reads and writes.
+
+use super::port::{Limits, Port};
+use super::state::Flag;
+use super::Link;
+use crate::io::{Address, Socket};
+use crate::runtime::Core;
+use bytes::Bytes;
+use futures_io::{AsyncRead, AsyncWrite};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// A TCP connection as a stream of bytes, on the core that made it.
+///
+/// It implements [`AsyncRead`] and [`AsyncWrite`] of `futures-io`, so what is written for those runs on it. With a codec it
+/// becomes a [`Framed`](crate::Framed).
+pub struct Stream {
+    link: Rc<Link<()>>,
+}
+
+impl Stream {
+    /// Registers a socket with a core.
+    pub(crate) fn new(core: &Rc<Core>, socket: Socket, flags: Flag) -> io::Result<Stream> {
+        let mut socket = Some(socket);
+        let link = core.register(|key| {
+            let socket = socket.take().expect("registered once");
+            Rc::new(Link::new(Port::new(core.clone(), key, socket, Limits::default(), flags), ()))
+        })?;
+        link.watch();
+        Ok(Stream { link })
+    }
+
+    #[inline]
+    pub(crate) fn port(&self) -> &Port {
+        &self.link
+    }
+
+    /// Takes over a connected socket of the standard library. It becomes non-blocking.
+    ///
+    /// # Panics
+    /// Outside a core.
+    #[track_caller]
+    pub fn from_std(stream: TcpStream) -> io::Result<Stream> {
+        let core = crate::runtime::expect_current("Stream::from_std");
+        Stream::new(&core, Socket::from_fd(stream.into())?, Flag::NONE)
+    }
+
+    /// Gives the socket to the standard library, in blocking mode, with the bytes that have been received and not read.
+    ///
+    /// What is queued is written first.
+    pub async fn into_std(self) -> io::Result<(TcpStream, Bytes)> {
+        poll_fn(|cx| self.port().poll_flushed(cx)).await?;
+        let port = self.port();
+        let socket = port.socket.as_fd().try_clone_to_owned()?;
+        port.core.deregister(port.key, true);
+        let unread = port.take_ring().map_or_else(Bytes::new, |mut ring| {
+            let unread = Bytes::copy_from_slice(ring.frame(ring.len()));
+            ring.consume(unread.len());
+            port.put_ring(ring);
+            unread
+        });
+        let stream = TcpStream::from(socket);
+        stream.set_nonblocking(false)?;
+        Ok((stream, unread))
+    }
+
+    /// The address of the other end.
+    pub fn peer_addr(&self) -> io::Result<&Address> {
+        self.port().peer()
+    }
+
+    /// The address of this end.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.port().socket.local_address()
+    }
+}
+
+impl AsyncRead for Stream {
+    /// Reads what the reactor has received.
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
+        let port = self.port();
+        loop {
+            if let Some(mut ring) = port.take_ring() {
+                let n = ring.len().min(to.len());
+                ring.input().copy_to(&mut to[..n]);
+                ring.consume(n);
+                port.put_ring(ring);
+                return Poll::Ready(Ok(n));
+            }
+            if port.has(Flag::ENDED) || to.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            if let Some(error) = port.failure() {
+                return Poll::Ready(Err(error));
+            }
+            ready!(port.poll_news(cx));
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    /// Hands bytes to the system; nothing is kept back.
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let port = self.port();
+        ready!(port.poll_flushed(cx))?;
+        loop {
+            ready!(port.poll_writable(cx));
+            if let Some(error) = port.failure() {
+                return Poll::Ready(Err(error));
+            }
+            if let Poll::Ready(sent) = port.send_now(bytes) {
+                return Poll::Ready(sent);
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.port().poll_flushed(cx)
+    }
+
+    /// Tells the peer that nothing more will come. Reading goes on.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.port().poll_flushed(cx))?;
+        Poll::Ready(self.port().shutdown_write())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.port().socket.as_fd()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.port().deregister();
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("peer", &self.peer_addr().ok()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,171 @@
+//! The state of one core. Everything here belongs to one thread; [`Remote`] is what others hold of it.
+
+use super::busy_poll::BusyPoll;
+use super::executor::Executor;
+use super::inbox::{Inbox, Mail};
+use super::source::Source;
+use crate::buffer::Pool;
+use crate::io::{Clock, Event, Nanos, Poller, Readiness, nanos};
+use crate::limits;
+use crate::slots::{Key, Slots};
+use crate::timer::Wheel;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// What can be set of a core.
+#[derive(Clone, Debug)]
+pub(crate) struct CoreConfig {
+    /// Which core of its server this is.
+    pub(crate) index: usize,
+    /// How long to poll on before a sleep, at most; zero turns it off.
+    pub(crate) busy_poll: Duration,
+    /// Whether to use the portable poller where there is a better one.
+    pub(crate) portable: bool,
+}
+
+impl Default for CoreConfig {
+    fn default() -> Self {
+        CoreConfig { index: 0, busy_poll: limits::BUSY_POLL, portable: false }
+    }
+}
+
+pub(crate) struct Core {
+    pub(crate) index: usize,
+    pub(crate) pool: RefCell<Pool>,
+    pub(super) clock: Clock,
+    /// When the last wait ended.
+    pub(super) now: Cell<Nanos>,
+    pub(super) poller: RefCell<Poller>,
+    pub(super) sources: RefCell<Slots<Rc<dyn Source>>>,
+    /// What the last wait brought; those before `handled` are dealt with.
+    pub(super) events: RefCell<Vec<Event>>,
+    pub(super) handled: Cell<usize>,
+    /// Sources that want to be looked at in the next turn, event or not.
+    pub(super) again: RefCell<VecDeque<Key>>,
+    /// Sources that have something to write at the end of this turn.
+    pub(super) unflushed: RefCell<Vec<Key>>,
+    pub(super) executor: Executor,
+    pub(super) timers: RefCell<Wheel<Waker>>,
+    pub(super) expired: RefCell<Vec<Waker>>,
+    pub(super) busy_poll: RefCell<BusyPoll>,
+    pub(super) inbox: Arc<Inbox>,
+    connections: Cell<u64>,
+}
+
+/// A core as other threads see it.
+#[derive(Clone)]
+pub(crate) struct Remote(pub(super) Arc<Inbox>);
+
+impl Core {
+    pub(super) fn new(config: &CoreConfig) -> io::Result<Rc<Core>> {
+        let poller = Poller::new(config.portable)?;
+        let clock = Clock::start();
+        Ok(Rc::new(Core {
+            index: config.index,
+            pool: RefCell::default(),
+            now: Cell::new(clock.now()),
+            clock,
+            inbox: Arc::new(Inbox::new(poller.notifier())),
+            poller: RefCell::new(poller),
+            sources: RefCell::new(Slots::new()),
+            events: RefCell::default(),
+            handled: Cell::new(0),
+            again: RefCell::default(),
+            unflushed: RefCell::default(),
+            executor: Executor::new(),
+            timers: RefCell::new(Wheel::new()),
+            expired: RefCell::default(),
+            busy_poll: RefCell::new(BusyPoll::new(nanos(config.busy_poll))),
+            connections: Cell::new(0),
+        }))
+    }
+
+    pub(crate) fn remote(&self) -> Remote {
+        Remote(self.inbox.clone())
+    }
+
+    pub(crate) fn is_at(&self, remote: &Remote) -> bool {
+        Arc::ptr_eq(&self.inbox, &remote.0)
+    }
+
+    /// A number that no other connection of this core has had.
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.set(self.connections.get() + 1);
+        self.connections.get()
+    }
+
+    /// Puts a source into the table and watches its socket. Nothing is reported on the portable path before
+    /// [`Core::arm`].
+    pub(crate) fn register<S: Source>(&self, make: impl FnOnce(Key) -> Rc<S>) -> io::Result<Rc<S>> {
+        let mut made = None;
+        let key = self.sources.borrow_mut().insert_with(|key| made.insert(make(key)).clone());
+        let source = made.expect("the table makes what it inserts");
+        if let Err(error) = self.poller.borrow().add(source.socket(), key.raw()) {
+            self.sources.borrow_mut().remove(key);
+            return Err(error);
+        }
+        Ok(source)
+    }
+
+    /// Asks for the next event of a source.
+    #[inline]
+    pub(crate) fn arm(&self, key: Key, socket: BorrowedFd<'_>, interest: Readiness) {
+        if let Err(error) = self.poller.borrow().arm(socket, key.raw(), interest) {
+            tracing::error!(%error, "a socket can not be watched");
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_one_shot(&self) -> bool {
+        self.poller.borrow().is_one_shot()
+    }
+
+    /// Takes a source out of the table. `stays_open` says that its descriptor outlives it; else closing it ends the watch
+    /// wherever the system does that by itself.
+    pub(crate) fn deregister(&self, key: Key, stays_open: bool) {
+        let Some(source) = self.sources.borrow_mut().remove(key) else { return };
+        if stays_open || self.is_one_shot() {
+            if let Err(error) = self.poller.borrow().delete(source.socket()) {
+                tracing::error!(%error, "a socket can not be taken out of the poller");
+            }
+        }
+    }
+
+    pub(crate) fn source(&self, key: Key) -> Option<Rc<dyn Source>> {
+        self.sources.borrow().get(key).cloned()
+    }
+
+    /// All sources as they are now.
+    pub(crate) fn sources(&self) -> Vec<Rc<dyn Source>> {
+        self.sources.borrow().iter().map(|(_, source)| source.clone()).collect()
+    }
+
+    /// Has the source looked at in the next turn, although no event names it.
+    #[inline]
+    pub(crate) fn look_again(&self, key: Key) {
+        self.again.borrow_mut().push_back(key);
+    }
+
+    /// Has the source flushed at the end of this turn.
+    pub(crate) fn flush_later(&self, key: Key) {
+        self.unflushed.borrow_mut().push(key);
+    }
+}
+
+impl Remote {
+    /// Has `work` done on the core; says whether the core is still there to do it.
+    pub(crate) fn run(&self, work: impl FnOnce(&Rc<Core>) + Send + 'static) -> bool {
+        self.0.send(Mail::Run(Box::new(work))).is_ok()
+    }
+
+    /// How much mail the core has not opened yet, roughly.
+    pub(crate) fn backlog(&self) -> usize {
+        self.0.len()
+    }
+}

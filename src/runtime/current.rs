@@ -1,0 +1,123 @@
+//! Which core this thread is: the one thread-local of the library.
+
+use super::core::{Core, CoreConfig};
+use super::inbox::Inbox;
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+}
+
+/// Calls `f` with this thread's core. While the thread ends there is none.
+#[inline]
+pub(crate) fn current<R>(f: impl FnOnce(Option<&Rc<Core>>) -> R) -> R {
+    let mut f = Some(f);
+    let result = CURRENT.try_with(|current| f.take().map(|f| f(current.borrow().as_ref())));
+    match (result, f) {
+        (Ok(Some(result)), _) => result,
+        (_, Some(f)) => f(None),
+        _ => unreachable!("the function was called"),
+    }
+}
+
+/// This thread's core, or a panic that says what is missing.
+#[track_caller]
+pub(crate) fn expect_current(what: &str) -> Rc<Core> {
+    current(|core| core.cloned()).unwrap_or_else(|| {
+        panic!("{what} needs a core: call it in tiderace::block_on, in a handler or in a task of theirs")
+    })
+}
+
+/// A thread that is a core until this is dropped.
+pub(crate) struct Entered(Rc<Core>);
+
+impl Entered {
+    /// Makes this thread a core.
+    ///
+    /// # Panics
+    /// If it is one already.
+    #[track_caller]
+    pub(crate) fn new(config: &CoreConfig) -> io::Result<Entered> {
+        let occupied = current(|core| core.is_some());
+        assert!(!occupied, "this thread is a core already: to wait here would block it, use .await instead");
+        let core = Core::new(config)?;
+        CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
+        Ok(Entered(core))
+    }
+
+    pub(crate) fn core(&self) -> &Rc<Core> {
+        &self.0
+    }
+
+    /// Turns until `future` is ready.
+    pub(crate) fn run<F: Future>(&self, future: F) -> io::Result<F::Output> {
+        let waker = Waker::from(Arc::new(MainWaker(self.0.inbox.clone())));
+        let mut cx = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        self.0.inbox.wake_main();
+        loop {
+            if self.0.inbox.take_main_woken() {
+                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                    return Ok(output);
+                }
+            }
+            self.0.turn()?;
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // In this order: futures still find their core while they are dropped; what is woken elsewhere after the inbox is
+        // closed is leaked there, because only this thread may drop it.
+        self.0.executor.clear();
+        self.0.clear_sources();
+        self.0.inbox.close();
+        while let Some(mail) = self.0.inbox.receive() {
+            drop(mail);
+        }
+        self.0.executor.clear();
+        CURRENT.with(|current| current.borrow_mut().take());
+    }
+}
+
+struct MainWaker(Arc<Inbox>);
+
+impl Wake for MainWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_main();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake_main();
+    }
+}
+
+/// Makes this thread a core until `future` is ready, and returns what it returned.
+///
+/// Tasks that it has spawned and that have not ended by then are dropped.
+///
+/// # Panics
+/// If the thread is a core already (await the future instead), or if the system refuses a poller.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let answer = tiderace::block_on(async {
+///     let task = tiderace::spawn_local(async { 6 * 7 });
+///     tiderace::sleep(Duration::from_millis(1)).await;
+///     task.await.unwrap()
+/// });
+/// assert_eq!(answer, 42);
+/// ```
+#[track_caller]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let entered = Entered::new(&CoreConfig::default()).unwrap_or_else(|error| panic!("no poller: {error}"));
+    entered.run(future).unwrap_or_else(|error| panic!("the poller failed: {error}"))
+}

@@ -1,0 +1,24 @@
+//! One core: a thread with its own poller, executor, timers, block pool and mailbox. [`turn`] is the loop; who has read
+//! that function knows the library.
+
+mod busy_poll;
+mod core;
+mod current;
+mod executor;
+mod inbox;
+mod oneshot;
+mod source;
+mod sync;
+mod task;
+mod time;
+mod turn;
+
+pub use current::block_on;
+pub use task::{JoinError, JoinHandle, spawn_local, yield_now};
+pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
+
+pub(crate) use self::core::{Core, CoreConfig, Remote};
+pub(crate) use current::{Entered, current, expect_current};
+pub(crate) use oneshot::oneshot;
+pub(crate) use source::{Interrupt, Source};
+pub(crate) use task::{CatchPanic, panic_message};

@@ -1,0 +1,50 @@
+//! One value from one thread to a future on another.
+
+use atomic_waker::AtomicWaker;
+use concurrent_queue::{ConcurrentQueue, PopError};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+struct Shared<T> {
+    value: ConcurrentQueue<T>,
+    receiver: AtomicWaker,
+}
+
+pub(crate) struct Sender<T>(Arc<Shared<T>>);
+pub(crate) struct Receiver<T>(Arc<Shared<T>>);
+
+pub(crate) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared { value: ConcurrentQueue::bounded(1), receiver: AtomicWaker::new() });
+    (Sender(shared.clone()), Receiver(shared))
+}
+
+impl<T> Sender<T> {
+    pub(crate) fn send(self, value: T) {
+        // Full is impossible, the sender is used up; closed cannot be, only a sender closes.
+        let _ = self.0.value.push(value);
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.value.close();
+        self.0.receiver.wake();
+    }
+}
+
+impl<T> Receiver<T> {
+    /// `None` if the sender was dropped instead of used.
+    pub(crate) async fn receive(self) -> Option<T> {
+        poll_fn(|cx| {
+            // Registered before the look, so that a value which comes in between wakes.
+            self.0.receiver.register(cx.waker());
+            match self.0.value.pop() {
+                Ok(value) => Poll::Ready(Some(value)),
+                Err(PopError::Closed) => Poll::Ready(None),
+                Err(PopError::Empty) => Poll::Pending,
+            }
+        })
+        .await
+    }
+}

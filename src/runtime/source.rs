@@ -1,0 +1,33 @@
+//! What the reactor watches.
+
+use super::Core;
+use crate::io::Readiness;
+use std::any::Any;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+
+/// A registered socket.
+pub(crate) trait Source: Any {
+    fn socket(&self) -> BorrowedFd<'_>;
+
+    /// Does at once what the socket is ready for, and wakes who waits for it. `NONE` is a second look that the source has
+    /// asked for by [`Core::look_again`]. Says how many bytes were read.
+    fn ready(&self, core: &Rc<Core>, readiness: Readiness) -> usize;
+
+    /// Sends what waits to be written; asked for by [`Core::flush_later`].
+    fn flush(&self) {}
+
+    /// The server that owns this ends.
+    fn interrupt(&self, how: Interrupt) {
+        let _ = how;
+    }
+}
+
+/// How a server ends its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    /// Finish the message in hand, deliver, close.
+    Stop,
+    /// Close now.
+    Abort,
+}

@@ -1,0 +1,154 @@
+//! One turn of a core. Nothing in it takes a lock, and every step is bounded.
+
+use super::core::Core;
+use super::inbox::Mail;
+use crate::io::{Readiness, Wait};
+use crate::slots::Key;
+use std::io;
+use std::rc::Rc;
+
+/// Bytes to read before the tasks run that consume them: what is read should still be in cache then. A turn that stops
+/// here goes on with the events that are left, without a wait.
+const DRAIN: usize = 256 * 1024;
+/// Timers that fire in one turn, letters that are opened, and tasks that are polled.
+const EXPIRE: usize = 1024;
+const MAIL: usize = 1024;
+const RUN: usize = 256;
+
+impl Core {
+    /// Waits for events, moves bytes, and runs the tasks which that has woken.
+    pub(super) fn turn(self: &Rc<Self>) -> io::Result<()> {
+        self.wait()?;
+        self.drain();
+        self.expire();
+        self.mail();
+        self.run();
+        self.flush();
+        Ok(())
+    }
+
+    /// One system call, unless events are left. It sleeps only if there is nothing to do.
+    fn wait(&self) -> io::Result<()> {
+        let mut events = self.events.borrow_mut();
+        if self.handled.get() < events.len() {
+            return Ok(());
+        }
+        events.clear();
+        self.handled.set(0);
+        let mut poller = self.poller.borrow_mut();
+        if self.has_work() {
+            poller.wait(&mut events, Wait::Poll)?;
+            self.now.set(self.clock.now());
+            return Ok(());
+        }
+        let began = self.clock.now();
+        let deadline = self.timers.borrow().next_deadline();
+        let mut busy_poll = self.busy_poll.borrow_mut();
+        if busy_poll.is_worth_it() {
+            let end = deadline.unwrap_or(u64::MAX).min(began + busy_poll.limit());
+            loop {
+                poller.wait(&mut events, Wait::Poll)?;
+                let now = self.clock.now();
+                self.now.set(now);
+                if !events.is_empty() || self.inbox.has_mail() {
+                    busy_poll.hit();
+                    return Ok(());
+                }
+                if now >= end {
+                    busy_poll.miss();
+                    break;
+                }
+            }
+        }
+        let now = self.clock.now();
+        let wait = match deadline {
+            Some(deadline) if deadline <= now => Wait::Poll,
+            Some(deadline) => Wait::Until { deadline, now },
+            None => Wait::Forever,
+        };
+        if self.inbox.may_sleep() {
+            let slept = poller.wait(&mut events, wait);
+            self.inbox.woke();
+            slept?;
+        } else {
+            poller.wait(&mut events, Wait::Poll)?;
+        }
+        self.now.set(self.clock.now());
+        busy_poll.slept(self.now.get() - began);
+        Ok(())
+    }
+
+    fn has_work(&self) -> bool {
+        self.executor.has_work() || !self.again.borrow().is_empty() || self.inbox.has_mail()
+    }
+
+    /// Moves bytes between sockets and buffers. Tasks are woken, but none runs yet.
+    fn drain(self: &Rc<Self>) {
+        let mut read = 0;
+        for _ in 0..self.again.borrow().len() {
+            let key = self.again.borrow_mut().pop_front();
+            read += key.map_or(0, |key| self.look(key, Readiness::NONE));
+        }
+        while read < DRAIN {
+            let next = self.events.borrow().get(self.handled.get()).copied();
+            let Some(event) = next else { return };
+            self.handled.set(self.handled.get() + 1);
+            read += self.look(Key::from_raw(event.key), event.readiness);
+        }
+    }
+
+    /// An event of a socket that has been closed meanwhile finds nothing: its key is stale.
+    #[inline]
+    fn look(self: &Rc<Self>, key: Key, readiness: Readiness) -> usize {
+        let source = self.sources.borrow().get(key).cloned();
+        source.map_or(0, |source| source.ready(self, readiness))
+    }
+
+    /// Wakes those whose time has come.
+    fn expire(&self) {
+        if self.timers.borrow().is_empty() {
+            return;
+        }
+        let mut expired = self.expired.take();
+        self.timers.borrow_mut().advance(self.now.get(), EXPIRE, &mut expired);
+        // Woken only now that the wheel is free again: a waker may do anything.
+        expired.drain(..).for_each(|waker| waker.wake());
+        self.expired.replace(expired);
+    }
+
+    /// Does what other threads have asked for.
+    fn mail(self: &Rc<Self>) {
+        for _ in 0..MAIL {
+            match self.inbox.receive() {
+                Some(Mail::Wake(runnable)) => self.executor.push(runnable),
+                Some(Mail::Run(work)) => work(self),
+                None => return,
+            }
+        }
+    }
+
+    /// Runs woken tasks.
+    fn run(&self) {
+        for _ in 0..RUN {
+            let Some(runnable) = self.executor.pop() else { return };
+            runnable.run();
+        }
+    }
+
+    /// Sends what was queued from outside the connections' own tasks, each connection's in one write.
+    fn flush(&self) {
+        if self.unflushed.borrow().is_empty() {
+            return;
+        }
+        for key in self.unflushed.take() {
+            if let Some(source) = self.source(key) {
+                source.flush();
+            }
+        }
+    }
+
+    pub(super) fn clear_sources(&self) {
+        let keys: Vec<Key> = self.sources.borrow().iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.deregister(key, false));
+    }
+}

@@ -1,0 +1,46 @@
+//! What can be set of a server.
+
+use crate::limits;
+use crate::net::Limits;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// All settings of a server, in one plain struct behind its builder.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    /// `None`: as many as there are processors for this process.
+    pub(super) cores: Option<NonZeroUsize>,
+    pub(super) busy_poll: Duration,
+    pub(super) portable: bool,
+    pub(super) backlog: u32,
+    pub(super) write: Limits,
+    pub(super) close: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            cores: None,
+            busy_poll: limits::BUSY_POLL,
+            portable: false,
+            backlog: limits::BACKLOG,
+            write: Limits::default(),
+            close: limits::CLOSE,
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn cores(&self) -> usize {
+        self.cores.map_or_else(processors, NonZeroUsize::get)
+    }
+
+    /// Nothing where cores share processors: one that polls would keep another from its work.
+    pub(super) fn busy_poll(&self) -> Duration {
+        if self.cores() > processors() { Duration::ZERO } else { self.busy_poll }
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
