@@ -68,6 +68,19 @@ impl Outbound {
         self.len += bytes.len();
     }
 
+    /// Queues copies of both, the first of which is short and of a known length.
+    #[inline]
+    pub(crate) fn push_prefixed<const N: usize>(&mut self, prefix: [u8; N], bytes: &[u8]) {
+        if self.tail.len() >= SEGMENT {
+            self.seal();
+        }
+        let length = N + bytes.len();
+        self.tail.reserve(length);
+        self.tail.extend_from_slice(&prefix);
+        self.tail.extend_from_slice(bytes);
+        self.len += length;
+    }
+
     /// Queues `bytes` themselves, or a copy where that is cheaper.
     pub(crate) fn push_shared(&mut self, bytes: Bytes) {
         if bytes.len() < SHARED_MIN {
@@ -160,17 +173,15 @@ impl Outbound {
     }
 
     /// Forgets everything; what a small tail has allocated is kept for the next borrower.
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        self.segments.clear();
+        if !self.segments.is_empty() {
+            self.segments.clear();
+        }
         self.tail.clear();
         if self.tail.capacity() > 2 * SEGMENT {
             self.tail = Vec::new();
         }
         (self.head, self.len) = (0, 0);
-    }
-
-    /// Bytes that this queue has allocated for copies and keeps while it is empty.
-    pub(crate) fn kept(&self) -> usize {
-        self.tail.capacity() + self.segments.capacity() * size_of::<Segment>()
     }
 }

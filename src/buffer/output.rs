@@ -40,13 +40,29 @@ impl<'a> Output<'a> {
     #[inline]
     pub fn put_slice(&mut self, bytes: &[u8]) {
         if bytes.len() < DIRECT {
-            return self.queue.push(bytes);
+            self.queue.push(bytes);
+        } else {
+            self.put_large(bytes);
         }
+    }
+
+    #[cold]
+    fn put_large(&mut self, bytes: &[u8]) {
         let written = self.direct.map_or(0, |direct| direct.write_through(self.queue, bytes));
         self.written_through |= written > 0;
         if written < bytes.len() {
             self.queue.push(&bytes[written..]);
         }
+    }
+
+    /// Appends a header and a payload; for short payloads this is quicker than one after the other.
+    #[inline]
+    pub fn put_prefixed<const N: usize>(&mut self, header: [u8; N], payload: &[u8]) {
+        if payload.len() < DIRECT {
+            return self.queue.push_prefixed(header, payload);
+        }
+        self.queue.push(&header);
+        self.put_slice(payload);
     }
 
     /// Appends one byte.

@@ -5,8 +5,9 @@
 
 use super::{Outbound, Ring};
 
-/// The bytes that a core keeps at most in blocks that nobody uses.
-const KEPT: usize = 4 * 1024 * 1024;
+/// The blocks of each kind that a core keeps while nobody uses them: enough for the connections of one turn, at most
+/// 8 MiB in all.
+const KEPT: usize = 64;
 
 /// How large a ring a connection borrows. It follows the reads: see [`Class::after_read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +27,17 @@ impl Class {
     /// when it used less than an eighth.
     #[inline]
     pub(crate) fn after_read(self, read: usize, filled: bool) -> Class {
-        if filled && usize::from(self.0) + 1 < Class::BYTES.len() {
+        if filled && self != Class::LARGEST {
             Class(self.0 + 1)
-        } else if self.0 > 0 && read < self.bytes() / 8 {
+        } else if self.0 > 0 && read > 0 && read < self.bytes() / 8 {
             Class(self.0 - 1)
         } else {
             self
         }
     }
 
-    fn of(capacity: usize) -> Option<Class> {
-        Class::BYTES.iter().position(|bytes| *bytes == capacity).map(|class| Class(class as u8))
+    fn of(ring: &Ring) -> Option<Class> {
+        Class::BYTES.iter().position(|bytes| *bytes == ring.capacity()).map(|class| Class(class as u8))
     }
 }
 
@@ -45,52 +46,39 @@ impl Class {
 pub(crate) struct Pool {
     rings: [Vec<Box<Ring>>; Class::BYTES.len()],
     outbounds: Vec<Box<Outbound>>,
-    /// `kept == bytes of all rings and queues here`, and at most [`KEPT`]
-    kept: usize,
 }
 
 impl Pool {
     #[inline]
     pub(crate) fn ring(&mut self, class: Class) -> Box<Ring> {
-        match self.rings[class.0 as usize].pop() {
-            Some(ring) => {
-                self.kept -= ring.capacity();
-                ring
-            }
-            None => Box::new(Ring::with_capacity(class.bytes())),
-        }
+        self.rings[class.0 as usize].pop().unwrap_or_else(|| Box::new(Ring::with_capacity(class.bytes())))
     }
 
     /// Takes an empty ring back. One that has grown past the classes is freed.
     #[inline]
     pub(crate) fn give_ring(&mut self, ring: Box<Ring>) {
         debug_assert!(ring.is_empty());
-        if let Some(class) = Class::of(ring.capacity()) {
-            if self.kept + ring.capacity() <= KEPT {
-                self.kept += ring.capacity();
-                self.rings[class.0 as usize].push(ring);
-            }
+        if let Some(class) = Class::of(&ring) {
+            keep(&mut self.rings[class.0 as usize], ring);
         }
     }
 
     #[inline]
     pub(crate) fn outbound(&mut self) -> Box<Outbound> {
-        match self.outbounds.pop() {
-            Some(outbound) => {
-                self.kept -= outbound.kept();
-                outbound
-            }
-            None => Box::default(),
-        }
+        self.outbounds.pop().unwrap_or_default()
     }
 
     /// Takes an empty write queue back.
     #[inline]
     pub(crate) fn give_outbound(&mut self, outbound: Box<Outbound>) {
         debug_assert!(outbound.is_empty());
-        if self.kept + outbound.kept() <= KEPT {
-            self.kept += outbound.kept();
-            self.outbounds.push(outbound);
-        }
+        keep(&mut self.outbounds, outbound);
+    }
+}
+
+#[inline]
+fn keep<T>(kept: &mut Vec<T>, block: T) {
+    if kept.len() < KEPT {
+        kept.push(block);
     }
 }

@@ -57,12 +57,22 @@
 //! # is_codec(Short);
 //! ```
 
+mod delimiter;
+mod error;
+mod fixed;
 mod frames;
+mod length_delimited;
+mod lines;
 mod owned;
 mod raw;
 
 pub use crate::buffer::{Input, Output};
+pub use delimiter::Delimiter;
+pub use error::Error;
+pub use fixed::Fixed;
 pub use frames::ProtocolError;
+pub use length_delimited::LengthDelimited;
+pub use lines::Lines;
 pub use raw::Raw;
 
 pub(crate) use frames::frame_end;

@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use crate::io::Address;
 use crate::net::{Flag, Limits, Link, Unsent};
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 
 /// A number that no other connection of this server has: the core, and a count of that core's connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,14 +63,18 @@ impl<C: Codec> Conn<C> {
     /// # Cancel safety
     /// Safe: the message is queued as a whole or not at all. It is not queued while this waits.
     #[inline]
-    pub async fn send<M: ?Sized>(&mut self, message: &M) -> Result
+    pub fn send<'a, M: ?Sized>(&'a mut self, message: &'a M) -> impl Future<Output = Result> + 'a
     where
         C::Encoder: Encoder<M>,
     {
-        if self.link.is_above_high_water() {
-            self.room().await?;
-        }
-        self.link.push(message).map_err(error)
+        // By hand, because this future is a part of nearly every handler's, and so of every idle connection: it holds the
+        // two references and nothing else.
+        poll_fn(move |cx| {
+            if self.link.is_above_high_water() && ready!(self.link.poll_room(cx)).is_err() {
+                return Poll::Ready(Err(Error::Closed));
+            }
+            Poll::Ready(self.link.push(message).map_err(error))
+        })
     }
 
     /// Like [`send`](Conn::send), but fails where that would wait.
@@ -89,11 +94,6 @@ impl<C: Codec> Conn<C> {
         })
     }
 
-    #[cold]
-    async fn room(&self) -> Result {
-        poll_fn(|cx| self.link.poll_room(cx)).await.map_err(|_| Error::Closed)
-    }
-
     /// Waits until everything queued has been handed to the system.
     ///
     /// # Errors
@@ -101,8 +101,8 @@ impl<C: Codec> Conn<C> {
     ///
     /// # Cancel safety
     /// Safe: bytes leave the queue only for the socket.
-    pub async fn flush(&mut self) -> Result {
-        poll_fn(|cx| self.link.poll_flushed(cx)).await.map_err(|_| Error::Closed)
+    pub fn flush(&mut self) -> impl Future<Output = Result> + '_ {
+        poll_fn(|cx| self.link.poll_flushed(cx).map_err(|_| Error::Closed))
     }
 
     /// Closes the connection when the handler's current method returns: no further message is handled, and what was

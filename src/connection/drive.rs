@@ -76,7 +76,7 @@ impl<H: Handler> Session<H> {
             let port = Port::new(core.clone(), key, socket, settings.write, Flag::SERVED).with_peer(peer);
             Rc::new(Link::new(port, encoder))
         })?;
-        link.watch();
+        link.arm();
         settings.open.fetch_add(1, Relaxed);
         let id = ConnectionId::new(core.index, core.next_connection());
         Ok(Session { handler, conn: Conn { link, id }, decoder, counted: Counted(settings.clone()) })
@@ -107,7 +107,8 @@ pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output =
         let reason = match Supervise::new(&link, session.converse()).await {
             Ok(Err(End(reason))) | Err(reason) => reason,
         };
-        close(session, reason).await;
+        // Boxed: an end is rare, and its future would be a part of every connection that lives.
+        Box::pin(close(session, reason)).await;
     }
 }
 
@@ -180,5 +181,30 @@ impl<H: Handler> Session<H> {
         }
         self.port().put_ring(ring);
         Ok(())
+    }
+}
+#[cfg(test)]
+mod sizes {
+    use super::*;
+    struct Echo;
+    impl Handler for Echo {
+        type Codec = crate::codec::Raw;
+        async fn on_message(&mut self, conn: &mut Conn<crate::codec::Raw>, bytes: &[u8]) -> crate::Result {
+            conn.send(bytes).await
+        }
+    }
+    fn size<F, T>(_: fn(T) -> F) -> usize {
+        size_of::<F>()
+    }
+    #[test]
+    fn print() {
+        println!(
+            "port {} link {} session {} drive {}",
+            size_of::<Port>(),
+            size_of::<Link<crate::codec::Raw>>(),
+            size_of::<Session<Echo>>(),
+            size(drive::<Echo>)
+        );
+        println!("reason {} error {}", size_of::<CloseReason>(), size_of::<Error>());
     }
 }

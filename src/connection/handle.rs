@@ -5,7 +5,7 @@ use crate::codec::{Codec, Encoder};
 use crate::error::Error;
 use crate::io::Address;
 use crate::net::{Flag, Gauge, Link};
-use crate::runtime::{Remote, current, oneshot};
+use crate::runtime::{Remote, oneshot, with_current};
 use crate::slots::Key;
 use crate::{limits, runtime};
 use std::any::Any;
@@ -164,7 +164,7 @@ impl<C: Codec> Handle<C> {
     /// in its next turn. A core that is gone drops the work.
     fn on_core(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder>>>) + Send + 'static) {
         let key = self.shared.key;
-        let here = current(|core| core.filter(|core| core.is_at(&self.shared.core)).cloned());
+        let here = with_current(Rc::clone).filter(|core| core.is_at(&self.shared.core));
         let find = move |core: &runtime::Core| {
             let source: Rc<dyn Any> = core.source(key)?;
             source.downcast::<Link<C::Encoder>>().ok()

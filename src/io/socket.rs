@@ -40,10 +40,6 @@ impl Socket {
         Ok(Socket(fd))
     }
 
-    pub(crate) fn into_fd(self) -> OwnedFd {
-        self.0
-    }
-
     /// Begins to connect; the socket becomes writable when that has succeeded or failed.
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Socket> {
         let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -79,9 +75,9 @@ impl Socket {
     pub(crate) fn send(&self, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         ready(match slices {
             [one] => uninterrupted(|| rustix::net::send(&self.0, one, NO_SIGNAL)),
-            _ => uninterrupted(|| {
-                rustix::net::sendmsg(&self.0, slices, &mut SendAncillaryBuffer::default(), NO_SIGNAL)
-            }),
+            _ => {
+                uninterrupted(|| rustix::net::sendmsg(&self.0, slices, &mut SendAncillaryBuffer::default(), NO_SIGNAL))
+            }
         })
     }
 
@@ -222,4 +218,3 @@ impl AsFd for Listener {
         self.0.as_fd()
     }
 }
-

@@ -2,7 +2,6 @@
 
 use super::port::Port;
 use super::state::Flag;
-use crate::buffer::Output;
 use crate::codec::Encoder;
 use crate::io::Readiness;
 use crate::runtime::{Core, Interrupt, Source};
@@ -30,7 +29,7 @@ impl<E: 'static> Link<E> {
         Link { port, encoder: RefCell::new(encoder) }
     }
 
-    /// Queues a message. An encoder that fails half-way leaves nothing behind.
+    /// Queues a message.
     #[inline]
     pub(crate) fn push<M: ?Sized>(&self, message: &M) -> Result<(), Unsent<E::Error>>
     where
@@ -41,26 +40,6 @@ impl<E: 'static> Link<E> {
         }
         let mut encoder = self.encoder.borrow_mut();
         self.with_output(|output| encoder.encode(message, output)).map_err(Unsent::Refused)
-    }
-}
-
-impl Port {
-    #[inline]
-    pub(crate) fn with_output<T, X>(&self, encode: impl FnOnce(&mut Output<'_>) -> Result<T, X>) -> Result<T, X> {
-        let mut outbound = self.outbound.borrow_mut();
-        let queue = outbound.get_or_insert_with(|| self.core.pool.borrow_mut().outbound());
-        let before = queue.len();
-        let mut output = Output::new(queue, Some(self));
-        let encoded = encode(&mut output);
-        let gone = output.has_written_through();
-        if encoded.is_err() {
-            if gone {
-                // A part of the message is on its way: the stream is out of step for good.
-                self.notify(Flag::ABORT);
-            }
-            queue.truncate(before);
-        }
-        encoded
     }
 }
 

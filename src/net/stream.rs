@@ -1,8 +1,8 @@
 //! A connected stream that a user reads and writes.
 
+use super::Link;
 use super::port::{Limits, Port};
 use super::state::Flag;
-use super::Link;
 use crate::io::{Address, Socket};
 use crate::runtime::Core;
 use bytes::Bytes;
@@ -32,7 +32,7 @@ impl Stream {
             let socket = socket.take().expect("registered once");
             Rc::new(Link::new(Port::new(core.clone(), key, socket, Limits::default(), flags), ()))
         })?;
-        link.watch();
+        link.arm();
         Ok(Stream { link })
     }
 

@@ -163,9 +163,4 @@ impl Remote {
     pub(crate) fn run(&self, work: impl FnOnce(&Rc<Core>) + Send + 'static) -> bool {
         self.0.send(Mail::Run(Box::new(work))).is_ok()
     }
-
-    /// How much mail the core has not opened yet, roughly.
-    pub(crate) fn backlog(&self) -> usize {
-        self.0.len()
-    }
 }

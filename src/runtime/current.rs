@@ -14,22 +14,16 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
 }
 
-/// Calls `f` with this thread's core. While the thread ends there is none.
+/// Calls `f` with this thread's core, if it is one. While the thread ends it is none.
 #[inline]
-pub(crate) fn current<R>(f: impl FnOnce(Option<&Rc<Core>>) -> R) -> R {
-    let mut f = Some(f);
-    let result = CURRENT.try_with(|current| f.take().map(|f| f(current.borrow().as_ref())));
-    match (result, f) {
-        (Ok(Some(result)), _) => result,
-        (_, Some(f)) => f(None),
-        _ => unreachable!("the function was called"),
-    }
+pub(crate) fn with_current<R>(f: impl FnOnce(&Rc<Core>) -> R) -> Option<R> {
+    CURRENT.try_with(|current| current.borrow().as_ref().map(f)).ok().flatten()
 }
 
 /// This thread's core, or a panic that says what is missing.
 #[track_caller]
 pub(crate) fn expect_current(what: &str) -> Rc<Core> {
-    current(|core| core.cloned()).unwrap_or_else(|| {
+    with_current(Rc::clone).unwrap_or_else(|| {
         panic!("{what} needs a core: call it in tiderace::block_on, in a handler or in a task of theirs")
     })
 }
@@ -44,7 +38,7 @@ impl Entered {
     /// If it is one already.
     #[track_caller]
     pub(crate) fn new(config: &CoreConfig) -> io::Result<Entered> {
-        let occupied = current(|core| core.is_some());
+        let occupied = with_current(|_| ()).is_some();
         assert!(!occupied, "this thread is a core already: to wait here would block it, use .await instead");
         let core = Core::new(config)?;
         CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));

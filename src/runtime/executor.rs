@@ -1,6 +1,6 @@
 //! Tasks: the run queue, and the list of all tasks, so that none outlives its core.
 
-use super::current::current;
+use super::current::with_current;
 use super::inbox::{Inbox, Mail};
 use crate::slots::{Key, Slots};
 use async_task::{Runnable, Task};
@@ -76,18 +76,16 @@ impl Executor {
 /// Puts a woken task where its core will find it. Called by wakers, from any thread.
 #[inline]
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
-    let elsewhere = current(|core| match core {
-        Some(core) if Arc::ptr_eq(&core.inbox, inbox) => {
-            core.executor.push(runnable);
-            None
+    let mut runnable = Some(runnable);
+    with_current(|core| {
+        if Arc::ptr_eq(&core.inbox, inbox) {
+            runnable.take().into_iter().for_each(|runnable| core.executor.push(runnable));
         }
-        _ => Some(runnable),
     });
-    if let Some(runnable) = elsewhere {
-        if let Err(Mail::Wake(orphan)) = inbox.send(Mail::Wake(runnable)) {
-            // The core is gone, and so is its thread, the only one that may drop this future.
-            std::mem::forget(orphan);
-        }
+    let Some(runnable) = runnable else { return };
+    if let Err(Mail::Wake(orphan)) = inbox.send(Mail::Wake(runnable)) {
+        // The core is gone, and so is its thread, the only one that may drop this future.
+        std::mem::forget(orphan);
     }
 }
 
@@ -104,7 +102,7 @@ struct Listing(Key);
 
 impl Drop for Listing {
     fn drop(&mut self) {
-        current(|core| core.and_then(|core| core.executor.tasks.borrow_mut().remove(self.0)));
+        with_current(|core| core.executor.tasks.borrow_mut().remove(self.0));
     }
 }
 

@@ -72,11 +72,6 @@ impl<T, N: Notify> Inbox<T, N> {
         }
     }
 
-    /// How much mail waits, roughly.
-    pub(crate) fn len(&self) -> usize {
-        self.mail.len()
-    }
-
     // The rest is for the core alone.
 
     pub(crate) fn receive(&self) -> Option<T> {

@@ -18,7 +18,7 @@ pub use task::{JoinError, JoinHandle, spawn_local, yield_now};
 pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
 
 pub(crate) use self::core::{Core, CoreConfig, Remote};
-pub(crate) use current::{Entered, current, expect_current};
+pub(crate) use current::{Entered, expect_current, with_current};
 pub(crate) use oneshot::oneshot;
 pub(crate) use source::{Interrupt, Source};
 pub(crate) use task::{CatchPanic, panic_message};

@@ -42,10 +42,6 @@ mod model {
             self.0.lock().unwrap().0.is_empty()
         }
 
-        pub(crate) fn len(&self) -> usize {
-            self.0.lock().unwrap().0.len()
-        }
-
         pub(crate) fn close(&self) -> bool {
             !std::mem::replace(&mut self.0.lock().unwrap().1, true)
         }

@@ -85,16 +85,20 @@ impl Core {
     /// Moves bytes between sockets and buffers. Tasks are woken, but none runs yet.
     fn drain(self: &Rc<Self>) {
         let mut read = 0;
-        for _ in 0..self.again.borrow().len() {
+        let again = self.again.borrow().len();
+        for _ in 0..again {
             let key = self.again.borrow_mut().pop_front();
             read += key.map_or(0, |key| self.look(key, Readiness::NONE));
         }
-        while read < DRAIN {
-            let next = self.events.borrow().get(self.handled.get()).copied();
-            let Some(event) = next else { return };
-            self.handled.set(self.handled.get() + 1);
+        let events = self.events.take();
+        let mut handled = self.handled.get();
+        while read < DRAIN && handled < events.len() {
+            let event = events[handled];
+            handled += 1;
             read += self.look(Key::from_raw(event.key), event.readiness);
         }
+        self.handled.set(handled);
+        self.events.replace(events);
     }
 
     /// An event of a socket that has been closed meanwhile finds nothing: its key is stale.

@@ -1,0 +1,179 @@
+//! Input: from the socket into the ring, from the ring to the task.
+
+use super::Port;
+use crate::buffer::{Class, Ring};
+use crate::io::Readiness;
+use crate::net::Flag;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll};
+
+impl Port {
+    // Events: the reactor calls these.
+
+    /// Deals with what the socket is ready for; says how many bytes were read.
+    pub(in crate::net) fn ready(&self, readiness: Readiness) -> usize {
+        if readiness == Readiness::NONE {
+            self.state.clear(Flag::AGAIN);
+        }
+        if readiness.contains(Readiness::WRITE) && self.state.take(Flag::BLOCKED) {
+            self.flush();
+            self.wake_writers_below_mark();
+        }
+        if readiness.contains(Readiness::READ) {
+            self.state.set(Flag::READABLE);
+        }
+        if readiness.contains(Readiness::END) {
+            self.state.set(Flag::END_NEAR);
+        }
+        let closed_to_input = Flag::LENT.or(Flag::PAUSED).or(Flag::ENDED);
+        let read = if self.has(Flag::READABLE) && !self.has(closed_to_input) { self.drain() } else { 0 };
+        self.arm();
+        read
+    }
+
+    /// Reads what there is, as far as the ring has room, and wakes the reader.
+    fn drain(&self) -> usize {
+        let core = &self.core;
+        let mut ring = self.ring.take().unwrap_or_else(|| core.pool.borrow_mut().ring(self.class.get()));
+        let mut total = 0;
+        while self.has(Flag::READABLE) && !ring.is_full() {
+            let room = ring.capacity() - ring.len();
+            match self.socket.recv(ring.spare()) {
+                Poll::Ready(Ok(0)) => {
+                    self.state.clear(Flag::READABLE);
+                    self.state.set(Flag::ENDED.or(Flag::NEWS));
+                }
+                Poll::Ready(Ok(read)) => {
+                    total += read;
+                    // A short read has emptied the socket. Only an end that is near must be read for by itself.
+                    if read < room && !self.has(Flag::END_NEAR) {
+                        self.state.clear(Flag::READABLE);
+                    }
+                    if self.has(Flag::DISCARD) {
+                        if total >= Class::LARGEST.bytes() && self.has(Flag::READABLE) {
+                            self.look_again();
+                            break;
+                        }
+                        continue;
+                    }
+                    ring.filled(read);
+                    self.state.set(Flag::NEWS);
+                }
+                Poll::Ready(Err(error)) => self.fail(&error),
+                Poll::Pending => self.state.clear(Flag::READABLE),
+            }
+        }
+        self.class.set(self.class.get().after_read(total, ring.is_full()));
+        self.keep(ring);
+        if self.has(Flag::NEWS) {
+            self.wake_reader();
+        }
+        total
+    }
+
+    /// On the portable path, asks for the events that are still of interest. Bytes that are known to be there are not.
+    pub(crate) fn arm(&self) {
+        if !self.core.is_one_shot() {
+            return;
+        }
+        let deaf = Flag::READABLE.or(Flag::PAUSED).or(Flag::ENDED);
+        let interest = Readiness::NONE
+            .with(Readiness::READ, !self.has(deaf) && !self.is_failed())
+            .with(Readiness::WRITE, self.has(Flag::BLOCKED));
+        self.core.arm(self.key, self.socket.as_fd(), interest);
+    }
+
+    fn look_again(&self) {
+        if !self.has(Flag::AGAIN) {
+            self.state.set(Flag::AGAIN);
+            self.core.look_again(self.key);
+        }
+    }
+
+    // Input: the task that reads calls these.
+
+    /// Lends the ring, if there is input. Nothing is read until it comes back.
+    #[inline]
+    pub(crate) fn take_ring(&self) -> Option<Box<Ring>> {
+        let ring = self.ring.take()?;
+        self.state.set(Flag::LENT);
+        Some(ring)
+    }
+
+    /// Takes the ring back. If the socket had more to read, the reactor reads it in the next turn.
+    #[inline]
+    pub(crate) fn put_ring(&self, mut ring: Box<Ring>) {
+        self.state.clear(Flag::LENT);
+        if ring.capacity() > Class::LARGEST.bytes() && ring.len() < ring.capacity() / 4 && !ring.is_empty() {
+            // A rare giant has passed.
+            ring.resize(Class::LARGEST.bytes());
+        }
+        self.keep(ring);
+        if self.has(Flag::READABLE) && !self.has(Flag::PAUSED) {
+            self.look_again();
+        }
+    }
+
+    #[inline]
+    fn keep(&self, ring: Box<Ring>) {
+        if ring.is_empty() {
+            self.core.pool.borrow_mut().give_ring(ring);
+        } else {
+            self.ring.set(Some(ring));
+        }
+    }
+
+    /// Ready when something has happened since the last time: input, the end of it, a failure, a request.
+    #[inline]
+    pub(crate) fn poll_news(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.state.take(Flag::NEWS) {
+            return Poll::Ready(());
+        }
+        let waker = self.reader.take().filter(|waker| waker.will_wake(cx.waker()));
+        self.reader.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
+        Poll::Pending
+    }
+
+    /// States a fact and wakes the reader for it.
+    pub(crate) fn notify(&self, flags: Flag) {
+        self.state.set(flags.or(Flag::NEWS));
+        self.wake_reader();
+    }
+
+    #[inline]
+    fn wake_reader(&self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake_by_ref();
+            self.reader.set(Some(waker));
+        }
+    }
+
+    pub(crate) fn pause(&self) {
+        self.state.set(Flag::PAUSED);
+    }
+
+    pub(crate) fn resume(&self) {
+        if self.state.take(Flag::PAUSED) {
+            self.notify(Flag::NEWS);
+            if self.has(Flag::READABLE) {
+                self.look_again();
+            } else {
+                self.arm();
+            }
+        }
+    }
+
+    /// From here on input is thrown away, so that a peer which is busy sending can not keep a close from its end.
+    pub(crate) fn discard_input(&self) {
+        self.state.clear(Flag::LENT.or(Flag::PAUSED));
+        self.state.set(Flag::DISCARD);
+        if let Some(mut ring) = self.ring.take() {
+            ring.consume(ring.len());
+            self.keep(ring);
+        }
+        if self.has(Flag::READABLE) {
+            self.look_again();
+        }
+        self.arm();
+    }
+}

@@ -1,0 +1,176 @@
+//! A socket and its buffers: what both a served connection and a user's stream stand on.
+//!
+//! ```text
+//!   socket --recv--> ring --lent--> task            in:  drained by the reactor before any task runs
+//!   socket <--send-- outbound <--encode-- task      out: flushed when the task pauses
+//! ```
+//!
+//! The ring and the write queue are borrowed from the core's pool while they hold bytes, and only then.
+
+mod input;
+mod output;
+
+use super::gauge::Gauge;
+use super::state::{Flag, State};
+use crate::buffer::{Class, Outbound, Ring};
+use crate::io::{Address, Socket};
+use crate::limits;
+use crate::runtime::Core;
+use crate::slots::Key;
+use std::cell::{Cell, OnceCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+/// The marks of a write queue, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Above this a `send` waits.
+    pub(crate) high: u32,
+    /// Down to this it waits.
+    pub(crate) low: u32,
+}
+
+impl Limits {
+    pub(crate) fn new(high: u32, low: u32) -> Limits {
+        assert!(low <= high, "a low-water mark of {low} bytes above the high one of {high}");
+        Limits { high, low }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { high: limits::WRITE_HIGH_WATER, low: limits::WRITE_LOW_WATER }
+    }
+}
+
+pub(crate) struct Port {
+    pub(crate) core: Rc<Core>,
+    pub(crate) key: Key,
+    pub(crate) socket: Socket,
+    state: State,
+    /// The size of the next ring.
+    class: Cell<Class>,
+    /// The error number that ended the connection; 0: none.
+    failure: Cell<i32>,
+    limits: Cell<Limits>,
+    ring: Cell<Option<Box<Ring>>>,
+    outbound: Cell<Option<Box<Outbound>>>,
+    reader: Cell<Option<Waker>>,
+    peer: OnceCell<Address>,
+    rare: OnceCell<Box<Rare>>,
+}
+
+/// What hardly any connection has, kept out of the way of those that do not.
+#[derive(Default)]
+struct Rare {
+    /// Who waits for room in the write queue.
+    writers: Cell<Vec<Waker>>,
+    /// Made with the first handle.
+    gauge: OnceCell<Arc<Gauge>>,
+}
+
+impl Port {
+    pub(crate) fn new(core: Rc<Core>, key: Key, socket: Socket, limits: Limits, flags: Flag) -> Port {
+        Port {
+            core,
+            key,
+            socket,
+            state: State::new(flags),
+            class: Cell::new(Class::SMALLEST),
+            failure: Cell::new(0),
+            limits: Cell::new(limits),
+            ring: Cell::new(None),
+            outbound: Cell::new(None),
+            reader: Cell::new(None),
+            peer: OnceCell::new(),
+            rare: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn with_peer(self, peer: Address) -> Port {
+        let _ = self.peer.set(peer);
+        self
+    }
+
+    /// The peer's address; it stays known after the connection has ended.
+    pub(crate) fn peer(&self) -> io::Result<&Address> {
+        if self.peer.get().is_none() {
+            let _ = self.peer.set(self.socket.peer_address()?);
+        }
+        self.peer.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, flags: Flag) -> bool {
+        self.state.has(flags)
+    }
+
+    #[inline]
+    pub(crate) fn take(&self, flags: Flag) -> bool {
+        self.state.take(flags)
+    }
+
+    pub(crate) fn gauge(&self) -> &Arc<Gauge> {
+        self.rare().gauge.get_or_init(Arc::default)
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+    }
+
+    /// Why the socket is of no more use, if it is not.
+    #[inline]
+    pub(crate) fn failure(&self) -> Option<io::Error> {
+        match self.failure.get() {
+            0 => None,
+            number => Some(io::Error::from_raw_os_error(number)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_failed(&self) -> bool {
+        self.failure.get() != 0
+    }
+
+    pub(crate) fn fail(&self, error: &io::Error) {
+        if !self.is_failed() {
+            self.failure.set(error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error()));
+        }
+        self.state.clear(Flag::READABLE.or(Flag::BLOCKED));
+        // What is queued can go nowhere.
+        if let Some(mut outbound) = self.outbound.take() {
+            outbound.clear();
+            self.give_outbound(outbound);
+        }
+        self.notify(Flag::NEWS);
+        self.wake_writers();
+    }
+
+    /// Ends the connection here and now; its descriptor closes with the last reference to it.
+    pub(crate) fn deregister(&self) {
+        self.core.deregister(self.key, false);
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        if let Some(gauge) = self.rare.get().and_then(|rare| rare.gauge.get()) {
+            gauge.close();
+        }
+        let mut pool = self.core.pool.borrow_mut();
+        if let Some(mut ring) = self.ring.take() {
+            ring.consume(ring.len());
+            pool.give_ring(ring);
+        }
+        if let Some(mut outbound) = self.outbound.take() {
+            outbound.clear();
+            pool.give_outbound(outbound);
+        }
+    }
+}

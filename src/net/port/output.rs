@@ -1,0 +1,193 @@
+//! Output: from the encoder into the write queue, from the queue to the socket.
+
+use super::Port;
+use crate::buffer::{Direct, Outbound, Output};
+use crate::net::Flag;
+use std::io;
+use std::task::{Context, Poll, Waker};
+
+impl Port {
+    /// Bytes that wait to be written.
+    #[inline]
+    pub(crate) fn queued(&self) -> usize {
+        let queue = self.outbound.take();
+        let queued = queue.as_ref().map_or(0, |queue| queue.len());
+        self.outbound.set(queue);
+        queued
+    }
+
+    #[inline]
+    pub(crate) fn is_above_high_water(&self) -> bool {
+        self.queued() > self.limits.get().high as usize
+    }
+
+    /// Gives an encoder the write queue. An encoder that fails half-way leaves nothing behind.
+    #[inline]
+    pub(crate) fn with_output<T, E>(&self, encode: impl FnOnce(&mut Output<'_>) -> Result<T, E>) -> Result<T, E> {
+        let mut queue = self.outbound.take().unwrap_or_else(|| self.core.pool.borrow_mut().outbound());
+        let before = queue.len();
+        let mut output = Output::new(&mut queue, Some(self));
+        let encoded = encode(&mut output);
+        let gone = output.has_written_through();
+        if encoded.is_err() {
+            queue.truncate(before);
+            if gone {
+                // A part of the message is on its way: the stream is out of step for good.
+                self.notify(Flag::ABORT);
+            }
+        }
+        self.keep_queue(queue);
+        encoded
+    }
+
+    /// Writes as much of the queue as the socket takes.
+    pub(crate) fn flush(&self) {
+        if self.has(Flag::BLOCKED) {
+            return;
+        }
+        let Some(mut queue) = self.outbound.take() else { return };
+        while !queue.is_empty() {
+            match queue.with_slices(&[], |slices| self.socket.send(slices)) {
+                Poll::Ready(Ok(written)) => queue.advance(written),
+                Poll::Ready(Err(error)) => {
+                    self.fail(&error);
+                    queue.clear();
+                }
+                Poll::Pending => {
+                    self.block();
+                    break;
+                }
+            }
+        }
+        self.keep_queue(queue);
+    }
+
+    #[inline]
+    fn keep_queue(&self, queue: Box<Outbound>) {
+        if queue.is_empty() {
+            self.give_outbound(queue);
+        } else {
+            self.outbound.set(Some(queue));
+        }
+    }
+
+    #[inline]
+    pub(super) fn give_outbound(&self, queue: Box<Outbound>) {
+        self.core.pool.borrow_mut().give_outbound(queue);
+    }
+
+    fn block(&self) {
+        self.state.set(Flag::BLOCKED);
+        self.arm();
+    }
+
+    /// Has the queue written at the end of this turn, together with what is queued until then.
+    pub(crate) fn flush_later(&self) {
+        if !self.has(Flag::UNFLUSHED) {
+            self.state.set(Flag::UNFLUSHED);
+            self.core.flush_later(self.key);
+        }
+    }
+
+    /// The time for that has come.
+    pub(in crate::net) fn flush_now(&self) {
+        self.state.clear(Flag::UNFLUSHED);
+        self.flush();
+    }
+
+    /// Ready when the queue is below its mark: `send` may go on. Ready with the failure if there will be no more room.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_queue(cx, self.limits.get().low as usize)
+    }
+
+    /// Ready when every byte has been handed to the kernel.
+    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_queue(cx, 0)
+    }
+
+    /// Ready when at most `mark` bytes are queued.
+    fn poll_queue(&self, cx: &mut Context<'_>, mark: usize) -> Poll<io::Result<()>> {
+        self.flush();
+        match self.failure() {
+            Some(error) => Poll::Ready(Err(error)),
+            None if self.queued() <= mark => Poll::Ready(Ok(())),
+            None => {
+                self.register_writer(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Ready when the socket takes bytes again.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has(Flag::BLOCKED) {
+            return Poll::Ready(());
+        }
+        self.register_writer(cx);
+        Poll::Pending
+    }
+
+    fn register_writer(&self, cx: &mut Context<'_>) {
+        let mut writers = self.rare().writers.take();
+        if !writers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            writers.push(cx.waker().clone());
+        }
+        self.rare().writers.set(writers);
+    }
+
+    /// Those who wait look at the queue for themselves: one may want it low, another empty.
+    pub(super) fn wake_writers_below_mark(&self) {
+        if self.queued() <= self.limits.get().low as usize {
+            self.wake_writers();
+            if let Some(gauge) = self.rare.get().and_then(|rare| rare.gauge.get()) {
+                gauge.set_full(false);
+            }
+        }
+    }
+
+    pub(super) fn wake_writers(&self) {
+        if let Some(rare) = self.rare.get() {
+            rare.writers.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Writes past the queue, for who has flushed it: a stream's own `write`.
+    pub(crate) fn send_now(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let sent = self.socket.send(&[io::IoSlice::new(bytes)]);
+        match &sent {
+            Poll::Pending => self.block(),
+            Poll::Ready(Err(error)) => self.fail(error),
+            Poll::Ready(Ok(_)) => {}
+        }
+        sent
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        self.state.set(Flag::SHUT);
+        self.socket.shutdown_write()
+    }
+}
+
+impl Direct for Port {
+    fn write_through(&self, queue: &mut Outbound, bytes: &[u8]) -> usize {
+        if self.has(Flag::BLOCKED.or(Flag::SHUT)) || self.is_failed() {
+            return 0;
+        }
+        match queue.with_slices(bytes, |slices| self.socket.send(slices)) {
+            Poll::Ready(Ok(written)) => {
+                let queued = written.min(queue.len());
+                queue.advance(queued);
+                written - queued
+            }
+            Poll::Ready(Err(error)) => {
+                self.fail(&error);
+                0
+            }
+            Poll::Pending => {
+                self.block();
+                0
+            }
+        }
+    }
+}
