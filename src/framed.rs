@@ -3,7 +3,7 @@
 use crate::buffer::Ring;
 use crate::codec::{Codec, Decoder, Encoder, Item, ProtocolError, frame_end};
 use crate::error::{Error, Result};
-use crate::net::{Flag, Stream};
+use crate::net::{Flag, Stream, Unsent};
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -133,16 +133,14 @@ impl<C: Codec> Framed<C> {
         C::Encoder: Encoder<M>,
     {
         let port = self.stream.port();
-        if port.is_above_high_water() {
-            poll_fn(|cx| port.poll_room(cx)).await.map_err(Error::Io)?;
+        loop {
+            match port.with_output(port.high_water(), |output| self.encoder.encode(message, output)) {
+                Ok(()) => return Ok(()),
+                Err(Unsent::Full) => poll_fn(|cx| port.poll_room(cx)).await.map_err(Error::Io)?,
+                Err(Unsent::Closed) => return Err(port.failure().map_or(Error::Closed, Error::Io)),
+                Err(Unsent::Refused(error)) => return Err(Error::Encode(error.into())),
+            }
         }
-        if let Some(error) = port.failure() {
-            return Err(Error::Io(error));
-        }
-        if port.has(Flag::SHUT) {
-            return Err(Error::Closed);
-        }
-        port.with_output(|output| self.encoder.encode(message, output)).map_err(|error| Error::Encode(error.into()))
     }
 
     /// Waits until everything queued has been handed to the system.

@@ -18,6 +18,11 @@ impl<'a> Input<'a> {
         if first.is_empty() { Input { first: second, second: &[] } } else { Input { first, second } }
     }
 
+    #[inline]
+    pub(crate) fn one(bytes: &'a [u8]) -> Self {
+        Input { first: bytes, second: &[] }
+    }
+
     /// The number of bytes.
     #[inline]
     pub fn len(&self) -> usize {

@@ -12,8 +12,10 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-/// A tail that has grown to this is closed and becomes a segment: growing further would copy what it holds.
+/// A tail grows to this; then it becomes a segment, because growing further would copy what it holds.
 const SEGMENT: usize = 64 * 1024;
+/// The size of a fresh tail: the answers of one turn, mostly.
+const TAIL: usize = 4 * 1024;
 /// `Bytes` shorter than this are copied: a copy is cheaper than one more slice in a vectored write.
 const SHARED_MIN: usize = 2 * 1024;
 /// How many slices one vectored write takes. Linux allows 1,024; more than these seldom fit a socket's buffer.
@@ -24,12 +26,16 @@ const SLICES: usize = 64;
 pub(crate) struct Outbound {
     /// Closed segments, none of them empty.
     segments: VecDeque<Segment>,
-    /// Still open for small writes; after all segments.
+    /// Still open for small writes; after all segments. Initialised throughout, so that a write is a copy and no more.
     tail: Vec<u8>,
+    /// How much of the tail is in use: `end <= tail.len()`.
+    end: usize,
     /// Bytes of the front (the first segment, or else the tail) that are written already; less than its length.
     head: usize,
-    /// `len == segments + tail - head`
-    len: usize,
+    /// Bytes in the segments.
+    closed: usize,
+    /// Whether bytes have gone to the socket that were never queued; see [`Outbound::mark_written_through`].
+    written_through: bool,
 }
 
 enum Segment {
@@ -50,35 +56,46 @@ impl Outbound {
     /// Bytes that wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.closed + self.end - self.head
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Queues a copy of `bytes`.
     #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if self.tail.len() >= SEGMENT {
-            self.seal();
-        }
-        self.tail.extend_from_slice(bytes);
-        self.len += bytes.len();
+        self.push_prefixed([], bytes);
     }
 
     /// Queues copies of both, the first of which is short and of a known length.
     #[inline]
     pub(crate) fn push_prefixed<const N: usize>(&mut self, prefix: [u8; N], bytes: &[u8]) {
-        if self.tail.len() >= SEGMENT {
+        let end = self.end + N + bytes.len();
+        if end > self.tail.len() {
+            return self.push_beyond(&prefix, bytes);
+        }
+        let (first, second) = self.tail[self.end..end].split_at_mut(N);
+        first.copy_from_slice(&prefix);
+        second.copy_from_slice(bytes);
+        self.end = end;
+    }
+
+    /// Makes room: a larger tail, or, when it is as large as it gets, a fresh one.
+    #[cold]
+    fn push_beyond(&mut self, prefix: &[u8], bytes: &[u8]) {
+        if self.end >= SEGMENT / 2 {
             self.seal();
         }
-        let length = N + bytes.len();
-        self.tail.reserve(length);
-        self.tail.extend_from_slice(&prefix);
-        self.tail.extend_from_slice(bytes);
-        self.len += length;
+        let needed = self.end + prefix.len() + bytes.len();
+        let room = needed.next_power_of_two().max(TAIL);
+        self.tail.resize(room, 0);
+        for part in [prefix, bytes] {
+            self.tail[self.end..self.end + part.len()].copy_from_slice(part);
+            self.end += part.len();
+        }
     }
 
     /// Queues `bytes` themselves, or a copy where that is cheaper.
@@ -87,14 +104,36 @@ impl Outbound {
             return self.push(&bytes);
         }
         self.seal();
-        self.len += bytes.len();
+        self.closed += bytes.len();
         self.segments.push_back(Segment::Shared(bytes));
     }
 
+    /// Makes the tail a segment.
     fn seal(&mut self) {
-        if !self.tail.is_empty() {
-            self.segments.push_back(Segment::Copied(std::mem::take(&mut self.tail)));
+        if self.end > 0 {
+            let mut tail = std::mem::take(&mut self.tail);
+            tail.truncate(self.end);
+            self.closed += self.end;
+            self.end = 0;
+            self.segments.push_back(Segment::Copied(tail));
         }
+    }
+
+    /// Remembers, until the queue is next emptied, that bytes behind it have been written directly.
+    pub(crate) fn mark_written_through(&mut self) {
+        self.written_through = true;
+    }
+
+    /// Whether bytes were written directly since this was last asked.
+    #[inline]
+    pub(crate) fn take_written_through(&mut self) -> bool {
+        std::mem::take(&mut self.written_through)
+    }
+
+    /// The waiting bytes, where they lie in one piece.
+    #[inline]
+    pub(crate) fn as_slice(&self) -> Option<&[u8]> {
+        self.segments.is_empty().then(|| &self.tail[self.head..self.end])
     }
 
     /// Calls `write` with the waiting bytes in order, followed by `last`, in as many slices as one call should take.
@@ -102,7 +141,7 @@ impl Outbound {
     #[inline]
     pub(crate) fn with_slices<R>(&self, last: &[u8], write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
         if self.segments.is_empty() {
-            let tail = IoSlice::new(&self.tail[self.head..]);
+            let tail = IoSlice::new(&self.tail[self.head..self.end]);
             return if last.is_empty() {
                 write(&[tail])
             } else if tail.is_empty() {
@@ -113,7 +152,7 @@ impl Outbound {
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut n = 0;
-        let queued = self.segments.iter().map(Segment::bytes).chain([&self.tail[..]]);
+        let queued = self.segments.iter().map(Segment::bytes).chain([&self.tail[..self.end]]);
         for (i, bytes) in queued.chain([last]).enumerate() {
             let bytes = if i == 0 { &bytes[self.head..] } else { bytes };
             if n < SLICES && !bytes.is_empty() {
@@ -129,9 +168,8 @@ impl Outbound {
     /// The first `n` bytes are gone.
     #[inline]
     pub(crate) fn advance(&mut self, n: usize) {
-        assert!(n <= self.len, "{n} bytes written of {}", self.len);
-        self.len -= n;
-        if self.len == 0 {
+        assert!(n <= self.len(), "more is written than there is");
+        if n == self.len() {
             self.clear();
         } else {
             self.head += n;
@@ -146,42 +184,42 @@ impl Outbound {
                 return;
             }
             self.head -= length;
+            self.closed -= length;
             self.segments.pop_front();
         }
     }
 
-    /// Takes back what was queued last, until `len` bytes are left: an encoder failed half-way.
+    /// Takes back what was queued last, until `len` bytes are left: an encoder has failed half-way.
     pub(crate) fn truncate(&mut self, len: usize) {
-        let mut excess = self.len.saturating_sub(len);
         if len == 0 {
             return self.clear();
         }
-        self.len -= excess;
-        loop {
-            let cut = excess.min(self.tail.len());
-            self.tail.truncate(self.tail.len() - cut);
-            excess -= cut;
-            if excess == 0 {
-                return;
+        while self.len() > len {
+            let excess = self.len() - len;
+            if self.end > 0 {
+                self.end -= excess.min(self.end);
+                continue;
             }
-            self.tail = match self.segments.pop_back() {
-                Some(Segment::Copied(bytes)) => bytes,
-                Some(Segment::Shared(bytes)) => bytes.into(),
-                None => return,
+            // More is left than the front has lost, so this one is not the front, or not cut down to what it has lost.
+            let Some(last) = self.segments.pop_back() else { return };
+            self.tail = match last {
+                Segment::Copied(bytes) => bytes,
+                Segment::Shared(bytes) => bytes.into(),
             };
+            self.end = self.tail.len();
+            self.closed -= self.end;
         }
     }
 
-    /// Forgets everything; what a small tail has allocated is kept for the next borrower.
+    /// Forgets everything; a tail of the usual size is kept for the next borrower.
     #[inline]
     pub(crate) fn clear(&mut self) {
         if !self.segments.is_empty() {
             self.segments.clear();
         }
-        self.tail.clear();
-        if self.tail.capacity() > 2 * SEGMENT {
+        if self.tail.len() > SEGMENT {
             self.tail = Vec::new();
         }
-        (self.head, self.len) = (0, 0);
+        (self.head, self.end, self.closed) = (0, 0, 0);
     }
 }

@@ -22,18 +22,12 @@ pub(crate) trait Direct {
 pub struct Output<'a> {
     queue: &'a mut Outbound,
     direct: Option<&'a dyn Direct>,
-    written_through: bool,
 }
 
 impl<'a> Output<'a> {
     #[inline]
     pub(crate) fn new(queue: &'a mut Outbound, direct: Option<&'a dyn Direct>) -> Self {
-        Output { queue, direct, written_through: false }
-    }
-
-    /// Whether bytes have left already that no error can take back.
-    pub(crate) fn has_written_through(&self) -> bool {
-        self.written_through
+        Output { queue, direct }
     }
 
     /// Appends a copy of `bytes`, or hands them to the socket where that is cheaper.
@@ -42,16 +36,7 @@ impl<'a> Output<'a> {
         if bytes.len() < DIRECT {
             self.queue.push(bytes);
         } else {
-            self.put_large(bytes);
-        }
-    }
-
-    #[cold]
-    fn put_large(&mut self, bytes: &[u8]) {
-        let written = self.direct.map_or(0, |direct| direct.write_through(self.queue, bytes));
-        self.written_through |= written > 0;
-        if written < bytes.len() {
-            self.queue.push(&bytes[written..]);
+            put_large(self.queue, self.direct, bytes);
         }
     }
 
@@ -62,7 +47,7 @@ impl<'a> Output<'a> {
             return self.queue.push_prefixed(header, payload);
         }
         self.queue.push(&header);
-        self.put_slice(payload);
+        put_large(self.queue, self.direct, payload);
     }
 
     /// Appends one byte.
@@ -75,6 +60,18 @@ impl<'a> Output<'a> {
     #[inline]
     pub fn put_bytes(&mut self, bytes: Bytes) {
         self.queue.push_shared(bytes);
+    }
+}
+
+/// Takes the fields, not the [`Output`], which can so stay in registers.
+#[cold]
+fn put_large(queue: &mut Outbound, direct: Option<&dyn Direct>, bytes: &[u8]) {
+    let written = direct.map_or(0, |direct| direct.write_through(queue, bytes));
+    if written > 0 {
+        queue.mark_written_through();
+    }
+    if written < bytes.len() {
+        queue.push(&bytes[written..]);
     }
 }
 

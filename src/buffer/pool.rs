@@ -36,8 +36,15 @@ impl Class {
         }
     }
 
+    #[inline]
     fn of(ring: &Ring) -> Option<Class> {
-        Class::BYTES.iter().position(|bytes| *bytes == ring.capacity()).map(|class| Class(class as u8))
+        // Spelled out: a search would be a loop, for every message.
+        match ring.capacity() {
+            bytes if bytes == Class::BYTES[0] => Some(Class(0)),
+            bytes if bytes == Class::BYTES[1] => Some(Class(1)),
+            bytes if bytes == Class::BYTES[2] => Some(Class(2)),
+            _ => None,
+        }
     }
 }
 
@@ -56,8 +63,8 @@ impl Pool {
 
     /// Takes an empty ring back. One that has grown past the classes is freed.
     #[inline]
-    pub(crate) fn give_ring(&mut self, ring: Box<Ring>) {
-        debug_assert!(ring.is_empty());
+    pub(crate) fn give_ring(&mut self, mut ring: Box<Ring>) {
+        ring.rewind();
         if let Some(class) = Class::of(&ring) {
             keep(&mut self.rings[class.0 as usize], ring);
         }

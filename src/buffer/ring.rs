@@ -55,12 +55,15 @@ impl Ring {
     /// What waits to be decoded.
     #[inline]
     pub(crate) fn input(&self) -> Input<'_> {
-        let end = self.head + self.len;
-        if end <= self.block.len() {
-            Input::new(&self.block[self.head..end], &[])
-        } else {
-            Input::new(&self.block[self.head..], &self.block[..end - self.block.len()])
+        match self.block.get(self.head..self.head + self.len) {
+            Some(all) => Input::one(all),
+            None => self.wrapped_input(),
         }
+    }
+
+    #[cold]
+    fn wrapped_input(&self) -> Input<'_> {
+        Input::new(&self.block[self.head..], &self.block[..self.head + self.len - self.block.len()])
     }
 
     /// The free room in the order in which it is to be filled; follow up with [`Ring::filled`].
@@ -68,6 +71,9 @@ impl Ring {
     pub(crate) fn spare(&mut self) -> (&mut [u8], &mut [u8]) {
         let capacity = self.block.len();
         let end = self.head + self.len;
+        if self.head == 0 {
+            return (&mut self.block[end..], &mut []);
+        }
         if end < capacity {
             let (before, after) = self.block.split_at_mut(end);
             (after, &mut before[..self.head])
@@ -95,12 +101,11 @@ impl Ring {
         n + m
     }
 
-    /// Lends the first `n` bytes in one piece.
+    /// Lends the first `n` bytes, which must be there, in one piece.
     #[inline]
     pub(crate) fn frame(&mut self, n: usize) -> &mut [u8] {
-        assert!(n <= self.len, "a frame of {n} bytes in {} of input", self.len);
-        let end = self.head + n;
-        if end <= self.block.len() { &mut self.block[self.head..end] } else { self.unwrapped(n) }
+        debug_assert!(n <= self.len, "a frame of {n} bytes in {} of input", self.len);
+        if self.head + n <= self.block.len() { &mut self.block[self.head..self.head + n] } else { self.unwrapped(n) }
     }
 
     #[cold]
@@ -112,15 +117,30 @@ impl Ring {
         &mut self.scratch
     }
 
-    /// Forgets the first `n` bytes. An empty ring starts again at the front, so that it rarely wraps.
+    /// Forgets the first `n` bytes.
     #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
-        assert!(n <= self.len, "{n} bytes consumed of {}", self.len);
+        assert!(n <= self.len, "more is consumed than there is");
         self.len -= n;
-        self.head = if self.len == 0 { 0 } else { (self.head + n) & (self.block.len() - 1) };
+        self.head += n;
+        if self.head >= self.block.len() {
+            self.start_over();
+        }
+    }
+
+    #[cold]
+    fn start_over(&mut self) {
+        self.head -= self.block.len();
         if self.scratch.capacity() > SCRATCH_KEPT {
             self.scratch = Vec::new();
         }
+    }
+
+    /// An empty ring starts again at the front, so that it rarely wraps.
+    #[inline]
+    pub(crate) fn rewind(&mut self) {
+        debug_assert!(self.is_empty());
+        self.head = 0;
     }
 
     /// Moves the input to a block of at least `capacity` bytes; never to one that is too small for it.

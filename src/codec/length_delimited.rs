@@ -2,6 +2,9 @@ use super::{Decoder, Encoder, Error, Input, Output};
 use crate::limits;
 use bytes::Bytes;
 
+/// The length of the field in the plain case.
+const PLAIN_HEADER: usize = 4;
+
 /// Messages behind a length field, as `&[u8]`.
 ///
 /// ```text
@@ -33,11 +36,13 @@ pub struct LengthDelimited {
     offset: u32,
     width: u8,
     little_endian: bool,
+    /// All of the above but the maximum are the default, which has a path of its own, and the maximum fits the field.
+    plain: bool,
 }
 
 impl Default for LengthDelimited {
     fn default() -> LengthDelimited {
-        LengthDelimited { adjustment: 0, max: limits::FRAME, offset: 0, width: 4, little_endian: false }
+        LengthDelimited { adjustment: 0, max: limits::FRAME, offset: 0, width: 4, little_endian: false, plain: true }
     }
 }
 
@@ -49,48 +54,46 @@ impl LengthDelimited {
     pub fn width(mut self, bytes: u8) -> Self {
         assert!((1..=8).contains(&bytes), "a length field has 1 to 8 bytes, not {bytes}");
         self.width = bytes;
-        self
+        self.with_path()
     }
 
     /// The least significant byte of the field comes first. Default: the most significant one does.
     pub fn little_endian(mut self) -> Self {
         self.little_endian = true;
-        self
+        self.with_path()
     }
 
     /// How many bytes stand before the length field. Default: 0.
     pub fn offset(mut self, bytes: u32) -> Self {
         self.offset = bytes;
-        self
+        self.with_path()
     }
 
     /// What to add to the field's value for the length of the payload: negative where the field counts itself or other
     /// bytes before the payload. Default: 0.
     pub fn adjustment(mut self, bytes: i64) -> Self {
         self.adjustment = bytes;
-        self
+        self.with_path()
     }
 
     /// The longest payload that is taken or sent, in bytes. Default: 64 KiB. A longer one ends the connection as soon as
     /// it is announced; nothing is allocated for it.
     pub fn max(mut self, bytes: usize) -> Self {
         self.max = bytes;
-        self
+        self.with_path()
     }
 
     /// Bytes before the payload.
-    #[inline]
     fn header(&self) -> usize {
         self.offset as usize + usize::from(self.width)
     }
 
-    /// The plain case, which has a path of its own.
-    #[inline]
-    fn is_plain(&self) -> bool {
-        self.width == 4 && !self.little_endian && self.offset == 0 && self.adjustment == 0
+    fn with_path(mut self) -> Self {
+        let usual = self.width == 4 && !self.little_endian && self.offset == 0 && self.adjustment == 0;
+        self.plain = usual && u32::try_from(self.max).is_ok();
+        self
     }
 
-    #[inline(never)]
     fn field(&self, input: Input<'_>) -> Option<u64> {
         let width = usize::from(self.width);
         if input.len() < self.header() {
@@ -108,13 +111,30 @@ impl LengthDelimited {
     }
 
     /// The payload that a field's value announces.
-    #[inline(never)]
     fn payload(&self, field: u64) -> Result<u64, Error> {
         let length = i128::from(field) + i128::from(self.adjustment);
         u64::try_from(length).map_err(|_| match length < 0 {
             true => Error::TooShort { min: self.adjustment.unsigned_abs(), length: field },
             false => self.too_long(u64::MAX),
         })
+    }
+
+    fn any_frame_end(&self, input: Input<'_>) -> Result<Option<usize>, Error> {
+        let Some(field) = self.field(input) else { return Ok(None) };
+        let payload = self.payload(field)?;
+        if payload > self.max as u64 {
+            return Err(self.too_long(payload));
+        }
+        // At most `max`, so it fits.
+        let end = self.header().saturating_add(payload as usize);
+        Ok((end <= input.len()).then_some(end))
+    }
+
+    /// The frame without its length field: what stands before that closes up to what stands behind it.
+    fn without_field<'a>(&self, frame: &'a mut [u8]) -> &'a [u8] {
+        let (offset, width) = (self.offset as usize, usize::from(self.width));
+        frame.copy_within(..offset, width);
+        &frame[width..]
     }
 
     #[cold]
@@ -153,33 +173,22 @@ impl Decoder for LengthDelimited {
 
     #[inline]
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, Error> {
-        let payload = if self.is_plain() {
-            match input.array(0) {
-                Some(field) => u64::from(u32::from_be_bytes(field)),
-                None => return Ok(None),
-            }
-        } else {
-            match self.field(input) {
-                Some(field) => self.payload(field)?,
-                None => return Ok(None),
-            }
-        };
-        if payload > self.max as u64 {
-            return Err(self.too_long(payload));
+        if !self.plain {
+            return self.any_frame_end(input);
         }
-        // At most `max`, so it fits.
-        let end = self.header().saturating_add(payload as usize);
+        let Some(field) = input.array(0) else { return Ok(None) };
+        let payload = u32::from_be_bytes(field) as usize;
+        if payload > self.max {
+            return Err(self.too_long(payload as u64));
+        }
+        let end = PLAIN_HEADER + payload;
         Ok((end <= input.len()).then_some(end))
     }
 
     #[inline]
     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<&'a [u8], Error> {
-        let (offset, header) = (self.offset as usize, self.header());
-        if offset > 0 {
-            // What stands before the field closes up to what stands behind it.
-            frame.copy_within(..offset, header - offset);
-        }
-        Ok(&frame[header - offset..])
+        let payload = if self.plain { frame.get(PLAIN_HEADER..) } else { Some(self.without_field(frame)) };
+        Ok(payload.unwrap_or_default())
     }
 
     fn max_buffered(&self) -> usize {
@@ -192,17 +201,14 @@ impl Encoder<[u8]> for LengthDelimited {
 
     #[inline]
     fn encode(&mut self, message: &[u8], output: &mut Output<'_>) -> Result<(), Error> {
-        match u32::try_from(message.len()) {
-            Ok(length) if self.is_plain() && message.len() <= self.max => {
-                output.put_prefixed(length.to_be_bytes(), message);
-            }
-            _ => {
-                let before = self.before_field(message)?;
-                output.put_slice(before);
-                self.put_field(message.len() - before.len(), output)?;
-                output.put_slice(&message[before.len()..]);
-            }
+        if self.plain && message.len() <= self.max {
+            output.put_prefixed((message.len() as u32).to_be_bytes(), message);
+            return Ok(());
         }
+        let before = self.before_field(message)?;
+        output.put_slice(before);
+        self.put_field(message.len() - before.len(), output)?;
+        output.put_slice(&message[before.len()..]);
         Ok(())
     }
 }

@@ -70,10 +70,16 @@ impl<C: Codec> Conn<C> {
         // By hand, because this future is a part of nearly every handler's, and so of every idle connection: it holds the
         // two references and nothing else.
         poll_fn(move |cx| {
-            if self.link.is_above_high_water() && ready!(self.link.poll_room(cx)).is_err() {
-                return Poll::Ready(Err(Error::Closed));
+            loop {
+                return match self.link.push(message) {
+                    Ok(()) => Poll::Ready(Ok(())),
+                    Err(Unsent::Full) => match ready!(self.link.poll_room(cx)) {
+                        Ok(()) => continue,
+                        Err(_) => Poll::Ready(Err(Error::Closed)),
+                    },
+                    Err(unsent) => Poll::Ready(Err(error(unsent))),
+                };
             }
-            Poll::Ready(self.link.push(message).map_err(error))
         })
     }
 
@@ -82,15 +88,15 @@ impl<C: Codec> Conn<C> {
     where
         C::Encoder: Encoder<M>,
     {
-        if self.link.is_above_high_water() {
+        let mut sent = self.link.push(message);
+        if matches!(sent, Err(Unsent::Full)) {
             self.link.flush();
-            if self.link.is_above_high_water() {
-                return Err(TrySendError::Full);
-            }
+            sent = self.link.push(message);
         }
-        self.link.push(message).map_err(|unsent| match error(unsent) {
-            Error::Closed => TrySendError::Closed,
-            error => TrySendError::Encode(error),
+        sent.map_err(|unsent| match unsent {
+            Unsent::Full => TrySendError::Full,
+            Unsent::Closed => TrySendError::Closed,
+            Unsent::Refused(error) => TrySendError::Encode(error.into()),
         })
     }
 
@@ -162,7 +168,8 @@ impl<C: Codec> Conn<C> {
 /// What the user is told of a message that was not queued.
 pub(crate) fn error<E: std::error::Error + Send + Sync + 'static>(unsent: Unsent<E>) -> Error {
     match unsent {
-        Unsent::Closed => Error::Closed,
+        // Full is for those who wait; who gives up waiting has lost the connection.
+        Unsent::Full | Unsent::Closed => Error::Closed,
         Unsent::Refused(error) => Error::Encode(error.into()),
     }
 }
@@ -182,7 +189,7 @@ pub enum TrySendError {
     /// Nothing can be sent any more.
     Closed,
     /// The codec can not send this message.
-    Encode(Error),
+    Encode(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl fmt::Display for TrySendError {

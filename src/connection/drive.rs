@@ -122,7 +122,9 @@ impl<H: Handler> Session<H> {
         tracing::debug!(connection = %self.conn.id, peer = ?self.conn.peer_addr().ok(), "open");
         self.handler.on_open(&mut self.conn).await?;
         loop {
-            self.requests().await?;
+            if self.port().has(REQUESTS) {
+                self.requests().await?;
+            }
             if !self.port().has(Flag::PAUSED) {
                 if let Some(ring) = self.port().take_ring() {
                     self.messages(ring).await?;
@@ -139,6 +141,7 @@ impl<H: Handler> Session<H> {
         }
     }
 
+    #[inline]
     fn port(&self) -> &Port {
         &self.conn.link
     }

@@ -79,7 +79,7 @@ impl<C: Codec> Handle<C> {
         self.on_core(move |link| {
             let Some(link) = link else { return };
             link.gauge().arrive();
-            if let Err(unsent) = link.push(&message) {
+            if let Err(unsent) = link.push_anyway(&message) {
                 tracing::warn!(connection = %id, error = %error(unsent), "a message from a handle was not sent");
             }
             sent(&link);
@@ -103,17 +103,11 @@ impl<C: Codec> Handle<C> {
         self.on_core(move |link| {
             let Some(link) = link else { return };
             if !link.is_above_high_water() {
-                let queued = link.push(&message).map_err(error);
-                sent(&link);
-                return done.send(queued);
+                return done.send(queue(&link, &message));
             }
             runtime::spawn_local(async move {
-                let queued = match poll_fn(|cx| link.poll_room(cx)).await {
-                    Ok(()) => link.push(&message).map_err(error),
-                    Err(_) => Err(Error::Closed),
-                };
-                sent(&link);
-                done.send(queued);
+                let room = poll_fn(|cx| link.poll_room(cx)).await;
+                done.send(room.map_err(|_| Error::Closed).and_then(|()| queue(&link, &message)));
             });
         });
         queued.receive().await.unwrap_or(Err(Error::Closed))
@@ -176,6 +170,12 @@ impl<C: Codec> Handle<C> {
             }
         }
     }
+}
+
+fn queue<E: Encoder<M> + 'static, M>(link: &Link<E>, message: &M) -> crate::Result {
+    let queued = link.push_anyway(message).map_err(error);
+    sent(link);
+    queued
 }
 
 /// A message has been queued from outside: it leaves at the end of this turn.

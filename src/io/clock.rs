@@ -32,6 +32,20 @@ impl Clock {
     }
 }
 
+/// The processor time that this thread has used.
+#[cfg(target_os = "linux")]
+pub(crate) fn processor_time() -> Nanos {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as Nanos * 1_000_000_000 + time.tv_nsec as Nanos
+}
+
+/// The time of day stands in where a thread's own time is not to be had: polling then goes by what is faster.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn processor_time() -> Nanos {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, nanos)
+}
+
 /// A duration too long to count becomes the longest that can be counted.
 pub(crate) fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

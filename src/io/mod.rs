@@ -9,6 +9,6 @@ mod socket;
 
 pub use address::{Address, AddressError, Endpoint};
 
-pub(crate) use clock::{Clock, Nanos, nanos};
+pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
 pub(crate) use poller::{Event, Notifier, Poller, Readiness, Wait};
 pub(crate) use socket::{Accepted, Listener, Socket};

@@ -72,13 +72,18 @@ impl Socket {
 
     /// Writes, and raises no signal where the peer is gone.
     #[inline]
-    pub(crate) fn send(&self, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        ready(match slices {
-            [one] => uninterrupted(|| rustix::net::send(&self.0, one, NO_SIGNAL)),
-            _ => {
-                uninterrupted(|| rustix::net::sendmsg(&self.0, slices, &mut SendAncillaryBuffer::default(), NO_SIGNAL))
-            }
-        })
+    pub(crate) fn send(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready(uninterrupted(|| rustix::net::send(&self.0, bytes, NO_SIGNAL)))
+    }
+
+    /// Writes several slices in one system call.
+    pub(crate) fn send_vectored(&self, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match slices {
+            [one] => self.send(one),
+            _ => ready(uninterrupted(|| {
+                rustix::net::sendmsg(&self.0, slices, &mut SendAncillaryBuffer::default(), NO_SIGNAL)
+            })),
+        }
     }
 
     /// Tells the peer that nothing more will come.

@@ -1,6 +1,6 @@
 //! A port with the sending half of its protocol: what the reactor's table holds of a connection.
 
-use super::port::Port;
+use super::port::{Port, Unsent};
 use super::state::Flag;
 use crate::codec::Encoder;
 use crate::io::Readiness;
@@ -16,30 +16,36 @@ pub(crate) struct Link<E> {
     encoder: RefCell<E>,
 }
 
-/// Why a message was not queued.
-pub(crate) enum Unsent<E> {
-    /// The encoder refused it.
-    Refused(E),
-    /// Nothing can be sent any more.
-    Closed,
-}
-
 impl<E: 'static> Link<E> {
     pub(crate) fn new(port: Port, encoder: E) -> Link<E> {
         Link { port, encoder: RefCell::new(encoder) }
     }
 
-    /// Queues a message.
+    /// Queues a message, unless the queue is above its high-water mark.
     #[inline]
     pub(crate) fn push<M: ?Sized>(&self, message: &M) -> Result<(), Unsent<E::Error>>
     where
         E: Encoder<M>,
     {
-        if self.has(Flag::SHUT) || self.is_failed() {
-            return Err(Unsent::Closed);
-        }
+        let high = self.high_water();
+        self.push_up_to(high, message)
+    }
+
+    /// Queues a message however much is queued: it was let in before.
+    pub(crate) fn push_anyway<M: ?Sized>(&self, message: &M) -> Result<(), Unsent<E::Error>>
+    where
+        E: Encoder<M>,
+    {
+        self.push_up_to(usize::MAX, message)
+    }
+
+    #[inline]
+    fn push_up_to<M: ?Sized>(&self, high: usize, message: &M) -> Result<(), Unsent<E::Error>>
+    where
+        E: Encoder<M>,
+    {
         let mut encoder = self.encoder.borrow_mut();
-        self.with_output(|output| encoder.encode(message, output)).map_err(Unsent::Refused)
+        self.with_output(high, |output| encoder.encode(message, output))
     }
 }
 

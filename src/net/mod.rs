@@ -11,6 +11,6 @@ pub use connect::connect;
 pub use stream::Stream;
 
 pub(crate) use gauge::Gauge;
-pub(crate) use link::{Link, Unsent};
-pub(crate) use port::{Limits, Port};
+pub(crate) use link::Link;
+pub(crate) use port::{Limits, Port, Unsent};
 pub(crate) use state::Flag;

@@ -2,14 +2,14 @@
 
 use super::core::Core;
 use super::inbox::Mail;
-use crate::io::{Readiness, Wait};
+use crate::io::{Readiness, Wait, processor_time};
 use crate::slots::Key;
 use std::io;
 use std::rc::Rc;
 
 /// Bytes to read before the tasks run that consume them: what is read should still be in cache then. A turn that stops
 /// here goes on with the events that are left, without a wait.
-const DRAIN: usize = 256 * 1024;
+const DRAIN: usize = 32 * 1024;
 /// Timers that fire in one turn, letters that are opened, and tasks that are polled.
 const EXPIRE: usize = 1024;
 const MAIL: usize = 1024;
@@ -44,7 +44,7 @@ impl Core {
         let began = self.clock.now();
         let deadline = self.timers.borrow().next_deadline();
         let mut busy_poll = self.busy_poll.borrow_mut();
-        if busy_poll.is_worth_it() {
+        if busy_poll.is_worth_it(processor_time) {
             let end = deadline.unwrap_or(u64::MAX).min(began + busy_poll.limit());
             loop {
                 poller.wait(&mut events, Wait::Poll)?;
@@ -91,7 +91,8 @@ impl Core {
             read += key.map_or(0, |key| self.look(key, Readiness::NONE));
         }
         let events = self.events.take();
-        let mut handled = self.handled.get();
+        let before = self.handled.get();
+        let mut handled = before;
         while read < DRAIN && handled < events.len() {
             let event = events[handled];
             handled += 1;
@@ -99,6 +100,7 @@ impl Core {
         }
         self.handled.set(handled);
         self.events.replace(events);
+        self.busy_poll.borrow_mut().worked(handled - before, read);
     }
 
     /// An event of a socket that has been closed meanwhile finds nothing: its key is stale.

@@ -10,6 +10,8 @@
 mod input;
 mod output;
 
+pub(crate) use output::Unsent;
+
 use super::gauge::Gauge;
 use super::state::{Flag, State};
 use crate::buffer::{Class, Outbound, Ring};
@@ -143,6 +145,7 @@ impl Port {
             self.failure.set(error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error()));
         }
         self.state.clear(Flag::READABLE.or(Flag::BLOCKED));
+        self.state.set(Flag::SHUT);
         // What is queued can go nowhere.
         if let Some(mut outbound) = self.outbound.take() {
             outbound.clear();

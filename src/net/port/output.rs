@@ -6,6 +6,16 @@ use crate::net::Flag;
 use std::io;
 use std::task::{Context, Poll, Waker};
 
+/// Why a message was not queued.
+pub(crate) enum Unsent<E> {
+    /// The queue is above its high-water mark.
+    Full,
+    /// Nothing can be sent any more.
+    Closed,
+    /// The encoder refused it.
+    Refused(E),
+}
+
 impl Port {
     /// Bytes that wait to be written.
     #[inline]
@@ -18,26 +28,50 @@ impl Port {
 
     #[inline]
     pub(crate) fn is_above_high_water(&self) -> bool {
-        self.queued() > self.limits.get().high as usize
+        self.queued() > self.high_water()
     }
 
-    /// Gives an encoder the write queue. An encoder that fails half-way leaves nothing behind.
     #[inline]
-    pub(crate) fn with_output<T, E>(&self, encode: impl FnOnce(&mut Output<'_>) -> Result<T, E>) -> Result<T, E> {
-        let mut queue = self.outbound.take().unwrap_or_else(|| self.core.pool.borrow_mut().outbound());
+    pub(crate) fn high_water(&self) -> usize {
+        self.limits.get().high as usize
+    }
+
+    /// Gives an encoder the write queue, unless more than `high` bytes are in it. An encoder that fails half-way leaves
+    /// nothing behind.
+    #[inline]
+    pub(crate) fn with_output<E>(
+        &self,
+        high: usize,
+        encode: impl FnOnce(&mut Output<'_>) -> Result<(), E>,
+    ) -> Result<(), Unsent<E>> {
+        if self.has(Flag::SHUT) {
+            return Err(Unsent::Closed);
+        }
+        let mut queue = match self.outbound.take() {
+            Some(queue) => queue,
+            None => self.core.pool.borrow_mut().outbound(),
+        };
         let before = queue.len();
-        let mut output = Output::new(&mut queue, Some(self));
-        let encoded = encode(&mut output);
-        let gone = output.has_written_through();
+        if before > high {
+            self.outbound.set(Some(queue));
+            return Err(Unsent::Full);
+        }
+        let encoded = encode(&mut Output::new(&mut queue, Some(self)));
+        let written_through = queue.take_written_through();
         if encoded.is_err() {
             queue.truncate(before);
-            if gone {
-                // A part of the message is on its way: the stream is out of step for good.
-                self.notify(Flag::ABORT);
-            }
         }
-        self.keep_queue(queue);
-        encoded
+        self.outbound.set(Some(queue));
+        encoded.map_err(|error| self.refused(error, written_through))
+    }
+
+    #[cold]
+    fn refused<E>(&self, error: E, written_through: bool) -> Unsent<E> {
+        if written_through {
+            // A part of the message is on its way: the stream is out of step for good.
+            self.notify(Flag::ABORT);
+        }
+        Unsent::Refused(error)
     }
 
     /// Writes as much of the queue as the socket takes.
@@ -47,7 +81,11 @@ impl Port {
         }
         let Some(mut queue) = self.outbound.take() else { return };
         while !queue.is_empty() {
-            match queue.with_slices(&[], |slices| self.socket.send(slices)) {
+            let sent = match queue.as_slice() {
+                Some(bytes) => self.socket.send(bytes),
+                None => queue.with_slices(&[], |slices| self.socket.send_vectored(slices)),
+            };
+            match sent {
                 Poll::Ready(Ok(written)) => queue.advance(written),
                 Poll::Ready(Err(error)) => {
                     self.fail(&error);
@@ -62,7 +100,6 @@ impl Port {
         self.keep_queue(queue);
     }
 
-    #[inline]
     fn keep_queue(&self, queue: Box<Outbound>) {
         if queue.is_empty() {
             self.give_outbound(queue);
@@ -153,7 +190,7 @@ impl Port {
 
     /// Writes past the queue, for who has flushed it: a stream's own `write`.
     pub(crate) fn send_now(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let sent = self.socket.send(&[io::IoSlice::new(bytes)]);
+        let sent = self.socket.send(bytes);
         match &sent {
             Poll::Pending => self.block(),
             Poll::Ready(Err(error)) => self.fail(error),
@@ -174,7 +211,7 @@ impl Direct for Port {
         if self.has(Flag::BLOCKED.or(Flag::SHUT)) || self.is_failed() {
             return 0;
         }
-        match queue.with_slices(bytes, |slices| self.socket.send(slices)) {
+        match queue.with_slices(bytes, |slices| self.socket.send_vectored(slices)) {
             Poll::Ready(Ok(written)) => {
                 let queued = written.min(queue.len());
                 queue.advance(queued);
