@@ -1,5 +1,35 @@
-//! tiderace
+//! Event-driven networking: one reactor per core, ring buffers, pluggable protocols, timers, and handlers that are
+//! `async fn`.
+//!
+//! ```no_run
+#![doc = include_str!("../examples/sum.rs")]
+//! ```
+//!
+//! A [`Server`] runs one *core* for each processor: a thread with its own poller, executor, timers and buffers. Who connects
+//! gets a [`Handler`] of their own, which lives on one core, and is called with messages that a [codec] has cut out of the
+//! stream. [`Framed`] is the same codec driven by hand, on a [`Stream`] made by [`connect`].
+//!
+//! # A map of the rooms, in reading order
+//!
+//! | room | holds |
+//! |---|---|
+//! | `runtime::turn` | the loop: wait, drain, expire, mail, run, flush. Who has read it knows the library |
+//! | `connection` | [`Handler`], [`Conn`], [`Handle`], and `drive`, the task of a connection |
+//! | `net` | the port (a socket and its buffers), [`Stream`], [`connect`] |
+//! | `buffer`, [`codec`] | ring, write queue, pool; [`Decoder`](codec::Decoder), [`Encoder`](codec::Encoder), stock codecs |
+//! | `server` | [`Server`], accepting, stopping |
+//! | `runtime`, `timer`, `slots` | executor, mailbox, the wheel, keys with generations |
+//! | `io` | the poller, the clock, sockets, addresses |
+//!
+//! # The way of the bytes
+//!
+//! ```text
+//!   socket --recv--> ring --lent--> Decoder --message--> Handler::on_message
+//!                                                              |
+//!   socket <--send-- write queue <--bytes-- Encoder <------ Conn::send
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
 mod buffer;
 pub mod codec;

@@ -44,6 +44,7 @@ fn blame(reason: CloseReason, port: &Port) -> CloseReason {
 /// Hands everything that was sent to the system, and then the end of the stream.
 async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReason {
     if port.has(Flag::ABORT) {
+        port.shut();
         let _ = port.socket.reset_on_close();
         return reason;
     }

@@ -199,9 +199,14 @@ impl Port {
         sent
     }
 
+    /// Nothing can be sent from here on.
+    pub(crate) fn shut(&self) {
+        self.state.set(Flag::SHUT);
+    }
+
     /// Tells the peer that nothing more will come.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        self.state.set(Flag::SHUT);
+        self.shut();
         self.socket.shutdown_write()
     }
 }

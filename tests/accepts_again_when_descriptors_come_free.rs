@@ -1,0 +1,71 @@
+//! At the descriptor limit accept neither spins nor gives up.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+struct Echo(Child);
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn example(name: &str) -> std::path::PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.join("examples").join(name)
+}
+
+/// Processor time that a process has used, in clock ticks of 10 ms.
+fn ticks(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn with_64_descriptors_and_200_clients() {
+    for cores in ["1", "2", "4"] {
+        let command = format!("ulimit -n 64; exec {} --addr 127.0.0.1:0 --cores {cores}", example("echo").display());
+        let mut server = Command::new("sh").args(["-c", &command]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address: SocketAddr = line.trim().trim_start_matches("listening on [").trim_end_matches(']').parse().unwrap();
+        let server = Echo(server);
+
+        let mut clients: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+        for client in &mut clients {
+            client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            client.write_all(b"hello").unwrap();
+        }
+        let before = ticks(server.0.id());
+        std::thread::sleep(Duration::from_secs(1));
+        let spent = ticks(server.0.id()) - before;
+        assert!(spent <= 5, "{spent} % of a processor at the limit with {cores} cores");
+
+        // Who is served and goes makes room for who waits, until all were served.
+        let mut left = clients;
+        let mut served = 0;
+        while !left.is_empty() {
+            left.retain_mut(|client| {
+                client.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+                let mut back = [0; 5];
+                match client.read_exact(&mut back) {
+                    Ok(()) => {
+                        assert_eq!(&back, b"hello");
+                        served += 1;
+                        false
+                    }
+                    Err(_) => true,
+                }
+            });
+        }
+        assert_eq!(served, 200);
+    }
+}

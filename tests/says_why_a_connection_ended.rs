@@ -1,0 +1,192 @@
+//! Every connection ends with exactly one `on_close`, and the reason is the true one.
+
+mod support;
+
+use std::future::pending;
+use std::io::Write;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use support::*;
+use tiderace::codec::{LengthDelimited, Lines};
+use tiderace::{CloseReason, Conn, Error, Handle, Handler, Result, Server};
+
+/// Does what a line says.
+#[derive(Clone)]
+struct Puppet {
+    ends: Sender<String>,
+    handles: Sender<Handle<Lines>>,
+}
+
+impl Handler for Puppet {
+    type Codec = Lines;
+
+    async fn on_open(&mut self, conn: &mut Conn<Lines>) -> Result {
+        let _ = self.handles.send(conn.handle());
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
+        conn.send(line).await?;
+        match line {
+            "close" => conn.close(),
+            "fail" => return Err(Error::msg("as told")),
+            "parse" => _ = "x".parse::<u8>()?,
+            "panic" => panic!("as told"),
+            "wait" => pending().await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn on_close(&mut self, conn: &mut Conn<Lines>, reason: &CloseReason) {
+        assert!(matches!(conn.send("too late").await, Err(Error::Closed)));
+        let _ = self.ends.send(reason.to_string());
+    }
+}
+
+fn puppets(cores: usize) -> (Running, Events<String>, Events<Handle<Lines>>) {
+    let ((ends, ended), (handles, handle)) = (events(), events());
+    let puppet = Puppet { ends, handles };
+    (serve(cores, Lines::with_max(100), move || puppet.clone()), ended, handle)
+}
+
+#[test]
+fn by_the_peer_by_the_handler_by_a_fault() {
+    for cores in CORES {
+        let (server, ended, _handles) = puppets(cores);
+        let long_line = [b'x'; 5000];
+        let cases: [(&[u8], &str); 8] = [
+            (b"hello\n", "end of stream"),
+            (b"close\nignored\n", "closed here"),
+            (b"fail\nignored\n", "handler error: as told"),
+            (b"parse\n", "handler error: invalid digit found in string"),
+            (b"panic\nignored\n", "panic: as told"),
+            (b"\xff\n", "protocol error: expected UTF-8, met invalid utf-8 sequence of 1 bytes from index 0"),
+            (&long_line, "protocol error: expected a frame of at most 100 bytes, met 4096"),
+            (b"", "end of stream"),
+        ];
+        for (sent, reason) in cases {
+            let mut stream = server.connect();
+            stream.write_all(sent).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let answers = read_to_end(&mut stream);
+            assert!(!answers.ends_with(b"ignored\n"), "{reason}");
+            let told = ended.next();
+            // How much of the long line came with the first read is the system's choice.
+            let told = if sent.len() > 100 { told.split(", met").next().unwrap().to_owned() } else { told };
+            assert_eq!(told, reason.split(", met 4096").next().unwrap());
+        }
+        assert!(ended.is_quiet(), "one on_close each");
+    }
+}
+
+#[test]
+fn by_a_reset() {
+    for cores in CORES {
+        let (server, ended, _handles) = puppets(cores);
+        let mut stream = server.connect();
+        echoes(&mut stream, b"hello\n");
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+        assert_eq!(ended.next(), "reset: Connection reset by peer (os error 104)");
+    }
+}
+
+#[test]
+fn by_a_handle_also_while_the_handler_waits() {
+    for cores in CORES {
+        let (server, ended, handles) = puppets(cores);
+        let mut stream = server.connect();
+        let handle = handles.next();
+        handle.close();
+        assert_eq!(ended.next(), "closed here");
+        assert_eq!(read_to_end(&mut stream), b"");
+        drop(stream);
+        until("the handle knows", || handle.is_closed());
+
+        let mut stream = server.connect();
+        let handle = handles.next();
+        echoes(&mut stream, b"wait\n");
+        handle.abort();
+        assert_eq!(ended.next(), "closed here");
+    }
+}
+
+#[test]
+fn by_the_server() {
+    for cores in CORES {
+        let (server, ended, _handles) = puppets(cores);
+        let mut streams: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        streams.iter_mut().for_each(|stream| echoes(stream, b"hello\n"));
+        let mut waiting = server.connect();
+        echoes(&mut waiting, b"wait\n");
+        let readers = std::thread::spawn(move || streams.iter_mut().map(read_to_end).all(|rest| rest.is_empty()));
+        let took = server.stop(Duration::from_millis(300));
+        assert!(took < Duration::from_millis(300 + 500), "{took:?}");
+        assert!(readers.join().unwrap());
+        let reasons: Vec<_> = (0..21).map(|_| ended.next()).collect();
+        assert!(reasons.iter().all(|reason| reason == "shutdown"), "{reasons:?}");
+        assert!(ended.is_quiet());
+    }
+}
+
+/// Tells only how it ended.
+#[derive(Clone)]
+struct Quiet(Sender<String>);
+
+impl Handler for Quiet {
+    type Codec = LengthDelimited;
+
+    async fn on_message(&mut self, _: &mut Conn<LengthDelimited>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<LengthDelimited>, reason: &CloseReason) {
+        let _ = self.0.send(reason.to_string());
+    }
+}
+
+#[test]
+fn by_an_announced_giant_and_by_a_frame_that_broke_off() {
+    for cores in CORES {
+        let (tell, ended) = events();
+        let quiet = Quiet(tell);
+        let server = serve(cores, LengthDelimited::default(), move || quiet.clone());
+        let mut stream = server.connect();
+        stream.write_all(&[0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5, 6]).unwrap();
+        assert_eq!(ended.next(), "protocol error: expected a frame of at most 65536 bytes, met 4294967295");
+
+        let mut stream = server.connect();
+        stream.write_all(&[0, 0, 0, 9, 1, 2]).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let reason = "protocol error: expected the rest of a frame, met the end of the stream after 6 bytes of it";
+        assert_eq!(ended.next(), reason);
+    }
+}
+
+#[test]
+fn a_panic_in_the_factory_costs_one_connection() {
+    let (tell, ended) = events();
+    let mut made = 0;
+    let server = serve(1, LengthDelimited::default(), move || {
+        made += 1;
+        assert!(made != 1, "the first one fails");
+        Quiet(tell.clone())
+    });
+    assert_eq!(read_to_end(&mut server.connect()), b"");
+    drop(server.connect());
+    assert_eq!(ended.next(), "end of stream");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = Server::new().listen(address, Lines::default(), || -> Puppet { unreachable!() }).unwrap_err();
+    assert_eq!(error.to_string(), format!("can not listen on {address}: Address already in use (os error 98)"));
+
+    // Two of ours do not share a port by accident either.
+    let (first, _ended, _handles) = puppets(2);
+    let error = Server::new().listen(first.address, Lines::default(), || -> Puppet { unreachable!() }).unwrap_err();
+    assert!(matches!(error, Error::Bind { .. }), "{error}");
+}
