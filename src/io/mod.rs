@@ -10,5 +10,5 @@ mod socket;
 pub use address::{Address, AddressError, Endpoint};
 
 pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
-pub(crate) use poller::{Event, Notifier, Poller, Readiness, Wait};
+pub(crate) use poller::{Event, Notifier, OpenPoller, Poller, Readiness, Wait};
 pub(crate) use socket::{Accepted, Listener, Socket};

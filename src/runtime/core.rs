@@ -5,7 +5,7 @@ use super::executor::Executor;
 use super::inbox::{Inbox, Mail};
 use super::source::Source;
 use crate::buffer::Pool;
-use crate::io::{Clock, Event, Nanos, Poller, Readiness, nanos};
+use crate::io::{Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
 use crate::limits;
 use crate::slots::{Key, Slots};
 use crate::timer::Wheel;
@@ -32,6 +32,18 @@ pub(crate) struct CoreConfig {
 impl Default for CoreConfig {
     fn default() -> Self {
         CoreConfig { index: 0, busy_poll: limits::BUSY_POLL, portable: false }
+    }
+}
+
+/// A core whose descriptors are open, for the thread that will be it.
+pub(crate) struct PreparedCore {
+    config: CoreConfig,
+    poller: OpenPoller,
+}
+
+impl CoreConfig {
+    pub(crate) fn prepare(self) -> io::Result<PreparedCore> {
+        Ok(PreparedCore { poller: OpenPoller::new(self.portable)?, config: self })
     }
 }
 
@@ -63,10 +75,10 @@ pub(crate) struct Core {
 pub(crate) struct Remote(pub(super) Arc<Inbox>);
 
 impl Core {
-    pub(super) fn new(config: &CoreConfig) -> io::Result<Rc<Core>> {
-        let poller = Poller::new(config.portable)?;
+    pub(super) fn new(prepared: PreparedCore) -> Rc<Core> {
+        let (config, poller) = (prepared.config, prepared.poller.into_poller());
         let clock = Clock::start();
-        Ok(Rc::new(Core {
+        Rc::new(Core {
             index: config.index,
             pool: RefCell::default(),
             now: Cell::new(clock.now()),
@@ -83,7 +95,7 @@ impl Core {
             expired: RefCell::default(),
             busy_poll: RefCell::new(BusyPoll::new(nanos(config.busy_poll))),
             connections: Cell::new(0),
-        }))
+        })
     }
 
     pub(crate) fn remote(&self) -> Remote {

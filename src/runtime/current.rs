@@ -1,6 +1,6 @@
 //! Which core this thread is: the one thread-local of the library.
 
-use super::core::{Core, CoreConfig};
+use super::core::{Core, CoreConfig, PreparedCore};
 use super::inbox::Inbox;
 use std::cell::RefCell;
 use std::future::Future;
@@ -37,12 +37,12 @@ impl Entered {
     /// # Panics
     /// If it is one already.
     #[track_caller]
-    pub(crate) fn new(config: &CoreConfig) -> io::Result<Entered> {
+    pub(crate) fn new(prepared: PreparedCore) -> Entered {
         let occupied = with_current(|_| ()).is_some();
         assert!(!occupied, "this thread is a core already: to wait here would block it, use .await instead");
-        let core = Core::new(config)?;
+        let core = Core::new(prepared);
         CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
-        Ok(Entered(core))
+        Entered(core)
     }
 
     pub(crate) fn core(&self) -> &Rc<Core> {
@@ -112,6 +112,6 @@ impl Wake for MainWaker {
 /// ```
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    let entered = Entered::new(&CoreConfig::default()).unwrap_or_else(|error| panic!("no poller: {error}"));
-    entered.run(future).unwrap_or_else(|error| panic!("the poller failed: {error}"))
+    let prepared = CoreConfig::default().prepare().unwrap_or_else(|error| panic!("no poller: {error}"));
+    Entered::new(prepared).run(future).unwrap_or_else(|error| panic!("the poller failed: {error}"))
 }

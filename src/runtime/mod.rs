@@ -17,7 +17,7 @@ pub use current::block_on;
 pub use task::{JoinError, JoinHandle, spawn_local, yield_now};
 pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
 
-pub(crate) use self::core::{Core, CoreConfig, Remote};
+pub(crate) use self::core::{Core, CoreConfig, PreparedCore, Remote};
 pub(crate) use current::{Entered, expect_current, with_current};
 pub(crate) use oneshot::oneshot;
 pub(crate) use source::{Interrupt, Source};

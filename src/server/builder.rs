@@ -7,7 +7,6 @@ use super::worker::{Part, Worker};
 use crate::connection::Handler;
 use crate::error::{Error, Result};
 use crate::net::Limits;
-use crate::runtime::CoreConfig;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -175,8 +174,7 @@ impl Server {
         for index in 0..cores {
             let parts: Result<Vec<Part>> =
                 self.listening.iter_mut().map(|listening| listening.part(&self.config, index)).collect();
-            let core = CoreConfig { index, busy_poll: self.config.busy_poll(), portable: self.config.portable };
-            workers.push(Worker::new(core, parts?, &self.config, &self.control));
+            workers.push(Worker::new(index, parts?, &self.config, &self.control)?);
         }
         // What the parts have not cloned stays open otherwise, and connections would wait there for nobody.
         drop(std::mem::take(&mut self.listening));

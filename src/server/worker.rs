@@ -6,7 +6,7 @@ use super::listen::Start;
 use crate::connection::Settings;
 use crate::error::Result;
 use crate::io::Listener;
-use crate::runtime::{Core, CoreConfig, Entered, Interrupt, timeout};
+use crate::runtime::{Core, CoreConfig, Entered, Interrupt, PreparedCore, timeout};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -25,7 +25,8 @@ pub(super) struct Part {
 }
 
 pub(super) struct Worker {
-    core: CoreConfig,
+    index: usize,
+    core: PreparedCore,
     parts: Vec<Part>,
     config: Config,
     server: Arc<Control>,
@@ -33,19 +34,22 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(core: CoreConfig, parts: Vec<Part>, config: &Config, server: &Arc<Control>) -> Worker {
-        Worker { core, parts, config: config.clone(), control: server.join(), server: server.clone() }
+    /// Opens all that core `index` needs, on the thread that starts the server: once connections are accepted,
+    /// descriptors may be short.
+    pub(super) fn new(index: usize, parts: Vec<Part>, config: &Config, server: &Arc<Control>) -> Result<Worker> {
+        let core = CoreConfig { index, busy_poll: config.busy_poll(), portable: config.portable }.prepare()?;
+        Ok(Worker { index, core, parts, config: config.clone(), control: server.join(), server: server.clone() })
     }
 
     pub(super) fn index(&self) -> usize {
-        self.core.index
+        self.index
     }
 
     /// Serves on this thread until the server is stopped. If this core fails, the others are stopped too.
     pub(super) fn run(self) -> Result {
         let server = self.server.clone();
         let stop_all = StopAll(&server);
-        let entered = Entered::new(&self.core)?;
+        let entered = Entered::new(self.core);
         let settings = Rc::new(Settings {
             write: self.config.write,
             close: self.config.close,

@@ -21,37 +21,47 @@ const TIMER: usize = NOTIFY - 1;
 const NO_DEADLINE: Nanos = Nanos::MAX;
 const ZERO: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-pub(crate) struct Epoll {
+/// The descriptors of a poller, which may be opened on one thread for another.
+pub(crate) struct Opened {
     poller: polling::Poller,
     timer: OwnedFd,
+    notified: Arc<OwnedFd>,
+}
+
+pub(crate) struct Epoll {
+    opened: Opened,
     /// When the timer goes off; [`NO_DEADLINE`] when it does not.
     timer_set_to: Nanos,
-    notified: Arc<OwnedFd>,
     buffer: Vec<epoll::Event>,
 }
 
 #[derive(Clone)]
 pub(crate) struct Notifier(Arc<OwnedFd>);
 
-impl Epoll {
-    pub(super) fn new() -> io::Result<Epoll> {
+impl Opened {
+    pub(super) fn new() -> io::Result<Opened> {
         let poller = polling::Poller::new()?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         let notified = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let edge = EventFlags::IN | EventFlags::ET;
         epoll::add(&poller, &timer, EventData::new_u64(TIMER as u64), edge)?;
         epoll::add(&poller, &notified, EventData::new_u64(NOTIFY as u64), edge)?;
-        let buffer = Vec::with_capacity(EVENTS);
-        Ok(Epoll { poller, timer, timer_set_to: NO_DEADLINE, notified: Arc::new(notified), buffer })
+        Ok(Opened { poller, timer, notified: Arc::new(notified) })
     }
 
+    pub(super) fn into_poller(self) -> Epoll {
+        Epoll { opened: self, timer_set_to: NO_DEADLINE, buffer: Vec::with_capacity(EVENTS) }
+    }
+}
+
+impl Epoll {
     pub(super) fn notifier(&self) -> Notifier {
-        Notifier(self.notified.clone())
+        Notifier(self.opened.notified.clone())
     }
 
     pub(super) fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         let both = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        Ok(epoll::add(&self.poller, socket, EventData::new_u64(key as u64), both)?)
+        Ok(epoll::add(&self.opened.poller, socket, EventData::new_u64(key as u64), both)?)
     }
 
     /// Nothing: every edge comes unasked.
@@ -61,7 +71,7 @@ impl Epoll {
     }
 
     pub(super) fn delete(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        Ok(epoll::delete(&self.poller, socket)?)
+        Ok(epoll::delete(&self.opened.poller, socket)?)
     }
 
     #[inline]
@@ -77,7 +87,7 @@ impl Epoll {
             }
         };
         self.buffer.clear();
-        match epoll::wait(&self.poller, rustix::buffer::spare_capacity(&mut self.buffer), timeout) {
+        match epoll::wait(&self.opened.poller, rustix::buffer::spare_capacity(&mut self.buffer), timeout) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -100,7 +110,7 @@ impl Epoll {
         let ns = deadline.saturating_sub(now).max(1);
         let after = Timespec { tv_sec: (ns / 1_000_000_000) as _, tv_nsec: (ns % 1_000_000_000) as _ };
         let once = Itimerspec { it_interval: ZERO, it_value: after };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+        timerfd_settime(&self.opened.timer, TimerfdTimerFlags::empty(), &once)?;
         self.timer_set_to = deadline;
         Ok(())
     }

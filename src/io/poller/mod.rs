@@ -67,6 +67,33 @@ pub(crate) enum Poller {
     Portable(portable::Portable),
 }
 
+/// A poller that is open but belongs to no thread yet, so that all those of a server can be opened before any is used.
+pub(crate) enum OpenPoller {
+    #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
+    Epoll(epoll::Opened),
+    Portable(polling::Poller),
+}
+
+impl OpenPoller {
+    /// The best poller of this system, or the portable one.
+    pub(crate) fn new(portable: bool) -> io::Result<OpenPoller> {
+        #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
+        if !portable && !cfg!(tiderace_portable) {
+            return epoll::Opened::new().map(OpenPoller::Epoll);
+        }
+        let _ = portable;
+        polling::Poller::new().map(OpenPoller::Portable)
+    }
+
+    pub(crate) fn into_poller(self) -> Poller {
+        match self {
+            #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
+            OpenPoller::Epoll(opened) => Poller::Epoll(opened.into_poller()),
+            OpenPoller::Portable(poller) => Poller::Portable(portable::Portable::new(poller)),
+        }
+    }
+}
+
 /// Ends a wait from any thread.
 #[derive(Clone)]
 pub(crate) enum Notifier {
@@ -87,16 +114,6 @@ macro_rules! each {
 }
 
 impl Poller {
-    /// The best poller of this system, or the portable one.
-    pub(crate) fn new(portable: bool) -> io::Result<Poller> {
-        #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
-        if !portable && !cfg!(tiderace_portable) {
-            return epoll::Epoll::new().map(Poller::Epoll);
-        }
-        let _ = portable;
-        portable::Portable::new().map(Poller::Portable)
-    }
-
     pub(crate) fn notifier(&self) -> Notifier {
         match self {
             #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]

@@ -17,9 +17,9 @@ pub(crate) struct Portable {
 pub(crate) struct Notifier(Arc<polling::Poller>);
 
 impl Portable {
-    pub(super) fn new() -> io::Result<Portable> {
+    pub(super) fn new(poller: polling::Poller) -> Portable {
         let buffer = Events::with_capacity(NonZeroUsize::new(EVENTS).expect("a batch has room"));
-        Ok(Portable { poller: Arc::new(polling::Poller::new()?), buffer })
+        Portable { poller: Arc::new(poller), buffer }
     }
 
     pub(super) fn notifier(&self) -> Notifier {
