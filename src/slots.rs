@@ -1,138 +1,210 @@
-//! A table whose keys carry a generation: a key of what was removed never finds what took its place.
+//! A table whose keys go stale: each carries the generation of its slot, so that an event of a closed socket cannot hit
+//! the connection that took its place.
+//!
+//! Entries live in chunks. A table of 100,000 that grows copies none of them.
 
-/// Entries in a chunk. The table grows by chunks, so that growing never moves what is there.
-const CHUNK: usize = 1024;
-/// The low bits of a key are the index, the high ones the generation.
+use std::fmt;
+
+/// How many low bits of a key are the index; the rest is the generation.
 const INDEX_BITS: u32 = if usize::BITS == 64 { 32 } else { 20 };
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
-/// One less than fits: a key of all ones is the poller's own.
-const GENERATIONS: u32 = ((usize::MAX >> INDEX_BITS) - 1) as u32;
-const NONE: u32 = u32::MAX;
+/// What a generation wraps at.
+const GENERATION_MASK: u32 = (usize::MAX >> INDEX_BITS) as u32;
 
-/// Names an entry of a [`Slots`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+const CHUNK_BITS: u32 = 10;
+const CHUNK: usize = 1 << CHUNK_BITS;
+
+/// The end of the list of free slots. No slot has this index, which also keeps `usize::MAX` from being a key.
+const NONE: u32 = INDEX_MASK as u32;
+
+/// Where a value stands in [`Slots`], and which of all that stood there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key(usize);
 
 impl Key {
+    #[inline]
     fn new(index: u32, generation: u32) -> Key {
         Key((generation as usize) << INDEX_BITS | index as usize)
     }
 
+    /// The slot, for tables and lists that run beside this one. At any time at most one valid key has it.
     #[inline]
-    pub(crate) fn raw(self) -> usize {
-        self.0
-    }
-
-    #[inline]
-    pub(crate) fn from_raw(raw: usize) -> Key {
-        Key(raw)
-    }
-
-    #[inline]
-    fn index(self) -> usize {
-        self.0 & INDEX_MASK
+    pub(crate) fn index(self) -> u32 {
+        (self.0 & INDEX_MASK) as u32
     }
 
     #[inline]
     fn generation(self) -> u32 {
         (self.0 >> INDEX_BITS) as u32
     }
+
+    /// As one number, for the kernel to carry. Never `usize::MAX`, which a poller keeps for itself.
+    #[inline]
+    pub(crate) fn raw(self) -> usize {
+        self.0
+    }
+
+    /// The inverse of [`Key::raw`]. Of another number it makes a key that finds nothing or an arbitrary value, no worse.
+    #[inline]
+    pub(crate) fn from_raw(raw: usize) -> Key {
+        Key(raw)
+    }
 }
 
-struct Entry<T> {
-    /// `None` while the slot is free.
-    value: Option<T>,
-    /// Grows each time the slot is freed.
-    generation: u32,
-    /// The next free slot, while this one is.
-    next_free: u32,
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index(), self.generation())
+    }
 }
 
+/// Values under keys. Insertion, access and removal take constant time.
 pub(crate) struct Slots<T> {
-    chunks: Vec<Vec<Entry<T>>>,
-    /// Head of the list of free slots.
+    /// All chunks but the last are full, of slots if not of values.
+    chunks: Vec<Vec<Slot<T>>>,
+    /// The slot that was vacated last, which is probably still in cache.
     free: u32,
     len: usize,
 }
 
+struct Slot<T> {
+    value: Option<T>,
+    /// Goes up when the value is removed.
+    generation: u32,
+    /// While vacant: the next free slot.
+    next_free: u32,
+}
+
 impl<T> Slots<T> {
-    pub(crate) fn new() -> Slots<T> {
+    pub(crate) const fn new() -> Self {
         Slots { chunks: Vec::new(), free: NONE, len: 0 }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Key {
         self.insert_with(|_| value)
     }
 
-    /// Inserts what is made with knowledge of its key.
+    /// Inserts a value that knows its own key.
+    ///
+    /// # Panics
+    /// If 2^32 slots (2^20 where pointers have 32 bits) are taken, or if `make` does: then nothing is inserted.
+    #[inline]
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         if self.free == NONE {
             self.grow();
         }
         let index = self.free;
-        let entry = &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK];
-        let key = Key::new(index, entry.generation);
-        entry.value = Some(make(key));
-        self.free = entry.next_free;
+        let slot = self.slot_mut(index);
+        let key = Key::new(index, slot.generation);
+        slot.value = Some(make(key));
+        self.free = slot.next_free;
         self.len += 1;
         key
     }
 
-    /// Makes one more slot.
+    /// Adds one slot to the empty list of free ones.
+    #[cold]
     fn grow(&mut self) {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            // The first chunk grows by doubling, for the many tables that stay small.
+        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
+            // The first chunk starts small: most tables never fill it.
             let capacity = if self.chunks.is_empty() { 0 } else { CHUNK };
             self.chunks.push(Vec::with_capacity(capacity));
         }
-        let full = self.chunks.len() - 1;
-        let chunk = &mut self.chunks[full];
-        let index = full * CHUNK + chunk.len();
-        assert!(index <= INDEX_MASK, "a table of {index} entries is full");
-        chunk.push(Entry { value: None, generation: 0, next_free: self.free });
+        let full = (self.chunks.len() - 1) << CHUNK_BITS;
+        let last = self.chunks.last_mut().expect("there is a chunk now");
+        let index = full + last.len();
+        assert!(index < NONE as usize, "a table of {index} slots is full");
+        last.push(Slot { value: None, generation: 0, next_free: NONE });
         self.free = index as u32;
     }
 
     #[inline]
-    fn entry(&self, key: Key) -> Option<&Entry<T>> {
-        let entry = self.chunks.get(key.index() / CHUNK)?.get(key.index() % CHUNK)?;
-        (entry.generation == key.generation()).then_some(entry)
-    }
-
-    #[inline]
-    fn entry_mut(&mut self, key: Key) -> Option<&mut Entry<T>> {
-        let entry = self.chunks.get_mut(key.index() / CHUNK)?.get_mut(key.index() % CHUNK)?;
-        (entry.generation == key.generation()).then_some(entry)
-    }
-
-    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        self.entry(key)?.value.as_ref()
+        let index = key.index() as usize;
+        let slot = self.chunks.get(index >> CHUNK_BITS)?.get(index & (CHUNK - 1))?;
+        if slot.generation == key.generation() { slot.value.as_ref() } else { None }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        self.entry_mut(key)?.value.as_mut()
+        let index = key.index() as usize;
+        let slot = self.chunks.get_mut(index >> CHUNK_BITS)?.get_mut(index & (CHUNK - 1))?;
+        if slot.generation == key.generation() { slot.value.as_mut() } else { None }
     }
 
+    /// Takes the value out, once: the key is stale from now on.
+    #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        let free = self.free;
-        let entry = self.entry_mut(key)?;
-        let value = entry.value.take()?;
-        entry.generation = (entry.generation + 1) % GENERATIONS;
-        entry.next_free = free;
-        self.free = key.index() as u32;
-        self.len -= 1;
-        Some(value)
+        self.get(key)?;
+        Some(self.remove_at(key.index()))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.chunks.iter().flatten().enumerate().filter_map(|(index, entry)| {
-            entry.value.as_ref().map(|value| (Key::new(index as u32, entry.generation), value))
+        self.chunks.iter().enumerate().flat_map(|(chunk, slots)| {
+            slots.iter().enumerate().filter_map(move |(offset, slot)| {
+                let key = Key::new((chunk << CHUNK_BITS | offset) as u32, slot.generation);
+                slot.value.as_ref().map(|value| (key, value))
+            })
         })
     }
 }
+
+/// By index alone, for lists that are threaded through a table and hold no vacant slot. These panic at one.
+impl<T> Slots<T> {
+    #[inline]
+    pub(crate) fn at(&self, index: u32) -> &T {
+        let index = index as usize;
+        self.chunks[index >> CHUNK_BITS][index & (CHUNK - 1)].value.as_ref().expect("a slot in use")
+    }
+
+    #[inline]
+    pub(crate) fn at_mut(&mut self, index: u32) -> &mut T {
+        self.slot_mut(index).value.as_mut().expect("a slot in use")
+    }
+
+    #[inline]
+    pub(crate) fn remove_at(&mut self, index: u32) -> T {
+        let free = self.free;
+        let slot = self.slot_mut(index);
+        let value = slot.value.take().expect("a slot in use");
+        slot.generation = slot.generation.wrapping_add(1) & GENERATION_MASK;
+        slot.next_free = free;
+        self.free = index;
+        self.len -= 1;
+        value
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, index: u32) -> &mut Slot<T> {
+        let index = index as usize;
+        &mut self.chunks[index >> CHUNK_BITS][index & (CHUNK - 1)]
+    }
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Slots::new()
+    }
+}
+
+#[cfg(test)]
+impl<T> Slots<T> {
+    /// How many slots there are, vacant ones included.
+    pub(crate) fn slots(&self) -> usize {
+        self.chunks.iter().map(Vec::len).sum()
+    }
+}
+
+#[cfg(test)]
+#[path = "slots/tests.rs"] // in full, so that a benchmark can take this file in
+mod tests;

@@ -14,6 +14,8 @@ use std::io::IoSlice;
 
 /// A tail grows to this; then it becomes a segment, because growing further would copy what it holds.
 const SEGMENT: usize = 64 * 1024;
+/// The segments for which an empty queue keeps room.
+const SEGMENTS_KEPT: usize = 64;
 /// The size of a fresh tail: the answers of one turn, mostly.
 const TAIL: usize = 4 * 1024;
 /// `Bytes` shorter than this are copied: a copy is cheaper than one more slice in a vectored write.
@@ -48,6 +50,13 @@ impl Segment {
         match self {
             Segment::Copied(bytes) => bytes,
             Segment::Shared(bytes) => bytes,
+        }
+    }
+
+    fn truncate(&mut self, length: usize) {
+        match self {
+            Segment::Copied(bytes) => bytes.truncate(length),
+            Segment::Shared(bytes) => bytes.truncate(length),
         }
     }
 }
@@ -194,28 +203,29 @@ impl Outbound {
         if len == 0 {
             return self.clear();
         }
-        while self.len() > len {
-            let excess = self.len() - len;
-            if self.end > 0 {
-                self.end -= excess.min(self.end);
-                continue;
+        let mut excess = self.len().saturating_sub(len);
+        let cut = excess.min(self.end);
+        self.end -= cut;
+        excess -= cut;
+        while excess > 0 {
+            // Something is left, so the cut ends within a segment, and in the first one behind `head`.
+            let Some(last) = self.segments.back_mut() else { return };
+            let cut = excess.min(last.bytes().len());
+            last.truncate(last.bytes().len() - cut);
+            if last.bytes().is_empty() {
+                self.segments.pop_back();
             }
-            // More is left than the front has lost, so this one is not the front, or not cut down to what it has lost.
-            let Some(last) = self.segments.pop_back() else { return };
-            self.tail = match last {
-                Segment::Copied(bytes) => bytes,
-                Segment::Shared(bytes) => bytes.into(),
-            };
-            self.end = self.tail.len();
-            self.closed -= self.end;
+            self.closed -= cut;
+            excess -= cut;
         }
     }
 
     /// Forgets everything; a tail of the usual size is kept for the next borrower.
     #[inline]
     pub(crate) fn clear(&mut self) {
-        if !self.segments.is_empty() {
+        if self.segments.capacity() > 0 {
             self.segments.clear();
+            self.segments.shrink_to(SEGMENTS_KEPT);
         }
         if self.tail.len() > SEGMENT {
             self.tail = Vec::new();
@@ -223,3 +233,6 @@ impl Outbound {
         (self.head, self.end, self.closed) = (0, 0, 0);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,7 +147,10 @@ impl Ring {
     pub(crate) fn resize(&mut self, capacity: usize) {
         let mut resized = Ring::with_capacity(capacity.max(self.len));
         self.input().copy_to(&mut resized.block[..self.len]);
-        self.block = resized.block;
-        self.head = 0;
+        resized.len = self.len;
+        *self = resized;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,7 @@ pub use fixed::Fixed;
 pub use frames::ProtocolError;
 pub use length_delimited::LengthDelimited;
 pub use lines::Lines;
+pub use owned::encode_to_vec;
 pub use raw::Raw;
 
 pub(crate) use frames::frame_end;

@@ -1,6 +1,7 @@
 //! A protocol that sends borrowed messages also sends owned ones, which handles hold.
 
 use super::{Encoder, Output};
+use crate::buffer::Outbound;
 
 impl<E: Encoder<str>> Encoder<String> for E {
     type Error = E::Error;
@@ -18,4 +19,25 @@ impl<E: Encoder<[u8]>> Encoder<Vec<u8>> for E {
     fn encode(&mut self, message: &Vec<u8>, output: &mut Output<'_>) -> Result<(), E::Error> {
         Encoder::<[u8]>::encode(self, message, output)
     }
+}
+
+/// What `encoder` makes of `message`; for tests and tools.
+///
+/// ```
+/// use tiderace::codec::{LengthDelimited, encode_to_vec};
+///
+/// assert_eq!(encode_to_vec(&mut LengthDelimited::default(), "hi").unwrap(), b"\0\0\0\x02hi");
+/// ```
+pub fn encode_to_vec<M: ?Sized, E: Encoder<M>>(encoder: &mut E, message: &M) -> Result<Vec<u8>, E::Error> {
+    let mut queue = Outbound::default();
+    encoder.encode(message, &mut Output::new(&mut queue, None))?;
+    let mut bytes = Vec::with_capacity(queue.len());
+    while !queue.is_empty() {
+        let n = queue.with_slices(&[], |slices| {
+            slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+            slices.iter().map(|slice| slice.len()).sum()
+        });
+        queue.advance(n);
+    }
+    Ok(bytes)
 }

@@ -1,166 +1,192 @@
-//! A hierarchical timing wheel (Varghese and Lauck, 1987): to arm and to cancel cost the same however many timers there
-//! are.
-//!
-//! ```text
-//!   level 0   |.|.|X|.|..    64 slots of one tick
-//!   level 1   |.|.|.|X|..    64 slots of 64 ticks
-//!   level 2   |X|.|.|.|..    64 slots of 4,096 ticks, and so on
-//! ```
-//!
-//! A timer sits on the level of the highest group of six bits in which its tick differs from the current one. When time
-//! reaches a slot of a higher level its timers move down (they cascade); on level 0 they are due. A bitmap a level says
-//! which slots hold timers, so that an empty stretch of any length is crossed in one step.
+//! The wheel itself: lists of entries by place, and time moving over them.
 
+use super::place::{LEVELS, Place, SLOTS};
 use crate::slots::{Key, Slots};
 
-/// A tick is 2^17 ns, 131 us: what a timer may be late.
-const TICK_BITS: u32 = 17;
-const SLOT_BITS: u32 = 6;
-const SLOTS: usize = 1 << SLOT_BITS;
-/// With seven levels the wheel spans 18 years; what lies beyond waits on the last level and is looked at again.
-const LEVELS: usize = 7;
-const SPAN_BITS: u32 = SLOT_BITS * LEVELS as u32;
+/// Nanoseconds in a tick.
+pub(super) const TICK: u64 = 1 << 17;
 
-/// Names a timer that is armed.
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// A timer that was armed. It goes stale when the timer fires or is cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey(Key);
 
-struct Timer<T> {
-    value: T,
-    /// The first tick at whose start the deadline has passed.
-    tick: u64,
-    /// Which list this is in: level * SLOTS + slot.
-    list: u16,
-    previous: Option<Key>,
-    next: Option<Key>,
+/// Values that wait for their deadlines. Never early, late by at most a tick; the [module](super) has the idea.
+pub(crate) struct Wheel<T> {
+    /// The tick up to which time has moved. It never goes back.
+    elapsed: u64,
+    /// One bit for each slot that has entries. They lie after the slot of `elapsed`, with two exceptions that lie in it:
+    /// at level 0 what was due when it was inserted, and above it what a cascade has not moved yet.
+    occupied: [u64; LEVELS],
+    /// The first entry of each slot, of a ring in order of insertion.
+    heads: [[u32; SLOTS]; LEVELS],
+    entries: Slots<Entry<T>>,
 }
 
-pub(crate) struct Wheel<T> {
-    timers: Slots<Timer<T>>,
-    /// The first timer of each slot of each level.
-    lists: Vec<Option<Key>>,
-    /// Which slots of a level hold timers.
-    occupied: [u64; LEVELS],
-    /// Every timer with an earlier tick has been handed out, but those at `due`.
-    now: u64,
+struct Entry<T> {
+    value: T,
+    /// The first tick at which the deadline has passed.
+    tick: u64,
+    /// Neighbours in the slot's ring.
+    previous: u32,
+    next: u32,
+    place: Place,
 }
 
 impl<T> Wheel<T> {
-    pub(crate) fn new() -> Wheel<T> {
-        Wheel { timers: Slots::new(), lists: vec![None; LEVELS * SLOTS], occupied: [0; LEVELS], now: 0 }
+    pub(crate) fn new() -> Self {
+        Wheel { elapsed: 0, occupied: [0; LEVELS], heads: [[NONE; SLOTS]; LEVELS], entries: Slots::new() }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.timers.len()
+        self.entries.len()
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.entries.is_empty()
     }
 
-    /// Arms a timer for `deadline`, in nanoseconds on the clock that [`Wheel::advance`] is given. One that has passed
-    /// fires at the next advance.
+    /// Keeps `value` until `deadline`; if that has passed, until the next [`Wheel::advance`].
+    #[inline]
     pub(crate) fn insert(&mut self, deadline: u64, value: T) -> TimerKey {
-        let tick = deadline.div_ceil(1 << TICK_BITS).max(self.now);
-        let key = self.timers.insert(Timer { value, tick, list: 0, previous: None, next: None });
-        self.link(key, tick);
+        let tick = deadline.div_ceil(TICK);
+        let place = Place { level: 0, slot: 0 };
+        let key = self.entries.insert(Entry { value, tick, previous: NONE, next: NONE, place });
+        self.link(key.index());
         TimerKey(key)
     }
 
-    /// Disarms a timer and gives its value back, or `None` if it has fired.
+    /// Gives the value back, unless it has expired or was cancelled before.
+    #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        self.timers.get(key.0)?;
-        self.unlink(key.0);
-        self.timers.remove(key.0).map(|timer| timer.value)
+        self.entries.get(key.0)?;
+        Some(self.take(key.0.index()))
     }
 
-    /// The value of a timer that has not fired.
+    /// The value of a timer that still waits, to be replaced.
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: TimerKey) -> Option<&mut T> {
-        self.timers.get_mut(key.0).map(|timer| &mut timer.value)
+        self.entries.get_mut(key.0).map(|entry| &mut entry.value)
     }
 
-    /// Moves time on to `now` and appends the values of at most `limit` timers whose deadline has come to `expired`, in the
-    /// order of their ticks. Says whether more are due.
+    /// Moves time on to `now` and appends the values whose deadlines have passed to `expired`, by tick. What was
+    /// already late when it was inserted counts as of that moment.
+    ///
+    /// Touches at most `limit` entries, those that only cascade included, so that no turn is long. Says whether it must
+    /// be called again because there is more to do at `now`.
     pub(crate) fn advance(&mut self, now: u64, limit: usize, expired: &mut Vec<T>) -> bool {
-        let target = now >> TICK_BITS;
-        let mut budget = limit;
-        while let Some((level, slot, start)) = self.next_slot() {
-            if start > target {
+        let now = (now / TICK).max(self.elapsed);
+        let mut left = limit;
+        while let Some((place, start)) = self.next_slot() {
+            if start > now {
                 break;
             }
-            self.now = self.now.max(start);
-            let list = level * SLOTS + slot;
-            while let Some(key) = self.lists[list] {
-                if budget == 0 {
+            self.elapsed = start;
+            while let Some(index) = self.first(place) {
+                if left == 0 {
                     return true;
                 }
-                budget -= 1;
-                self.unlink(key);
-                match self.timers.get(key).map(|timer| timer.tick) {
-                    Some(tick) if tick > self.now => self.link(key, tick),
-                    _ => expired.extend(self.timers.remove(key).map(|timer| timer.value)),
+                left -= 1;
+                if self.entries.at(index).tick <= start {
+                    expired.push(self.take(index));
+                } else {
+                    self.unlink(index);
+                    self.link(index);
                 }
             }
         }
-        self.now = self.now.max(target);
+        self.elapsed = now;
         false
     }
 
-    /// When to call [`Wheel::advance`] next: not later than the first deadline's tick.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.next_slot().map(|(_, _, start)| start << TICK_BITS)
-    }
-
-    /// The occupied slot that time reaches first: its level, its number, and the tick at which it starts.
+    /// When [`Wheel::advance`] must be called next, rounded up to a tick: the earliest deadline or, if that is beyond
+    /// level 0, the cascade before it, of which there are at most [`LEVELS`] in a timer's life.
     #[inline]
-    fn next_slot(&self) -> Option<(usize, usize, u64)> {
-        if self.is_empty() {
-            return None;
-        }
-        // Whatever is on a lower level comes before everything on a higher one.
-        let level = self.occupied.iter().position(|occupied| *occupied != 0)?;
-        let shift = SLOT_BITS * level as u32;
-        let current = (self.now >> shift) as u32 % SLOTS as u32;
-        let ahead = self.occupied[level].rotate_right(current).trailing_zeros();
-        let slot = (current + ahead) as usize % SLOTS;
-        let start = ((self.now >> shift) + u64::from(ahead)) << shift;
-        Some((level, slot, start.max(self.now)))
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        // Only a deadline in the last tick of all does not fit: it never comes.
+        self.next_slot().map(|(_, start)| start.saturating_mul(TICK))
     }
 
-    /// The list for a tick: that of the highest group of bits in which it differs from now.
-    fn place(&self, tick: u64) -> usize {
-        // A tick beyond the span goes to the last slot that the span still has.
-        let tick = tick.min(self.now | ((1 << SPAN_BITS) - 1));
-        let differing = (self.now ^ tick) | 1;
-        let level = ((63 - differing.leading_zeros()) / SLOT_BITS) as usize;
-        let slot = (tick >> (SLOT_BITS * level as u32)) as usize % SLOTS;
-        level * SLOTS + slot
+    /// The occupied slot that time reaches first, and its first tick.
+    ///
+    /// It is not enough to look at the lowest level that has one: a cascade that ran into its limit goes first, and its
+    /// slot starts at `elapsed`.
+    #[inline]
+    fn next_slot(&self) -> Option<(Place, u64)> {
+        let mut next: Option<(Place, u64)> = None;
+        for (level, slots) in self.occupied.iter().enumerate().filter(|(_, slots)| **slots != 0) {
+            let place = Place { level: level as u8, slot: slots.trailing_zeros() as u8 };
+            let start = place.start(self.elapsed);
+            if next.is_none_or(|(_, earliest)| start < earliest) {
+                next = Some((place, start));
+            }
+        }
+        next
     }
 
-    fn link(&mut self, key: Key, tick: u64) {
-        let list = self.place(tick);
-        let next = self.lists[list].replace(key);
-        self.occupied[list / SLOTS] |= 1 << (list % SLOTS);
-        if let Some(timer) = self.timers.get_mut(key) {
-            (timer.list, timer.previous, timer.next) = (list as u16, None, next);
-        }
-        if let Some(next) = next.and_then(|next| self.timers.get_mut(next)) {
-            next.previous = Some(key);
-        }
+    #[inline]
+    fn head(&mut self, place: Place) -> &mut u32 {
+        &mut self.heads[usize::from(place.level)][usize::from(place.slot)]
     }
 
-    fn unlink(&mut self, key: Key) {
-        let Some(timer) = self.timers.get(key) else { return };
-        let (list, previous, next) = (usize::from(timer.list), timer.previous, timer.next);
-        match previous.and_then(|previous| self.timers.get_mut(previous)) {
-            Some(previous) => previous.next = next,
-            None => self.lists[list] = next,
+    #[inline]
+    fn first(&mut self, place: Place) -> Option<u32> {
+        Some(*self.head(place)).filter(|head| *head != NONE)
+    }
+
+    #[inline]
+    fn take(&mut self, index: u32) -> T {
+        self.unlink(index);
+        self.entries.remove_at(index).value
+    }
+
+    /// Puts an entry that is in no ring at the end of the one where it belongs now.
+    #[inline]
+    fn link(&mut self, index: u32) {
+        let tick = self.entries.at(index).tick.max(self.elapsed);
+        let place = Place::of(tick, self.elapsed);
+        let (previous, next) = match self.first(place) {
+            Some(head) => (std::mem::replace(&mut self.entries.at_mut(head).previous, index), head),
+            None => {
+                *self.head(place) = index;
+                self.occupied[usize::from(place.level)] |= 1 << place.slot;
+                (index, index)
+            }
+        };
+        let entry = self.entries.at_mut(index);
+        (entry.place, entry.previous, entry.next) = (place, previous, next);
+        self.entries.at_mut(previous).next = index;
+    }
+
+    #[inline]
+    fn unlink(&mut self, index: u32) {
+        let &Entry { place, previous, next, .. } = self.entries.at(index);
+        if next == index {
+            *self.head(place) = NONE;
+            self.occupied[usize::from(place.level)] &= !(1 << place.slot);
+            return;
         }
-        if let Some(next) = next.and_then(|next| self.timers.get_mut(next)) {
-            next.previous = previous;
+        self.entries.at_mut(previous).next = next;
+        self.entries.at_mut(next).previous = previous;
+        let head = self.head(place);
+        if *head == index {
+            *head = next;
         }
-        if self.lists[list].is_none() {
-            self.occupied[list / SLOTS] &= !(1 << (list % SLOTS));
-        }
+    }
+}
+
+#[cfg(test)]
+impl<T> Wheel<T> {
+    pub(super) fn elapsed(&self) -> u64 {
+        self.elapsed
+    }
+
+    /// How many slots the table of entries ever needed at once.
+    pub(super) fn slots(&self) -> usize {
+        self.entries.slots()
     }
 }
