@@ -29,7 +29,7 @@
 //!   socket <--send-- write queue <--bytes-- Encoder <------ Conn::send
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
+#![warn(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod buffer;
 pub mod codec;

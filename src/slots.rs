@@ -80,6 +80,7 @@ impl<T> Slots<T> {
     }
 
     #[inline]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -36,7 +36,8 @@ fn with_64_descriptors_and_200_clients() {
         let mut server = Command::new("sh").args(["-c", &command]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address: SocketAddr = line.trim().trim_start_matches("listening on [").trim_end_matches(']').parse().unwrap();
+        let address: SocketAddr =
+            line.trim().trim_start_matches("listening on [").trim_end_matches(']').parse().unwrap();
         let server = Echo(server);
 
         let mut clients: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();

@@ -1,12 +1,10 @@
 //! Bytes come back as they were sent, however they were cut and however many come at once.
 
 mod support;
-#[path = "support/handlers.rs"]
-mod handlers;
 
-use handlers::{Echo, EchoFrames, EchoLines};
 use std::io::{Read, Write};
 use std::thread;
+use support::handlers::{Echo, EchoFrames, EchoLines};
 use support::*;
 use tiderace::codec::{LengthDelimited, Lines, Raw};
 
@@ -57,13 +55,17 @@ fn cut_at_every_byte() {
     let lines = b"ham\negg\r\n\n\xc3\xa4pfel\n".to_vec();
     let frames = [&[0, 0, 0, 3, 1, 2, 3][..], &[0, 0, 0, 0], &[0, 0, 1, 0], &[9; 256]].concat();
     for cores in CORES {
-        let line_server = serve(cores, Lines::default(), { let echo = EchoLines(tell.clone()); move || echo.clone() });
-        let frame_server =
-            serve(cores, LengthDelimited::default(), { let echo = EchoFrames(tell.clone()); move || echo.clone() });
-        for (server, sent, expected) in [
-            (&line_server, &lines, b"ham\negg\n\n\xc3\xa4pfel\n".to_vec()),
-            (&frame_server, &frames, frames.clone()),
-        ] {
+        let line_server = serve(cores, Lines::default(), {
+            let echo = EchoLines(tell.clone());
+            move || echo.clone()
+        });
+        let frame_server = serve(cores, LengthDelimited::default(), {
+            let echo = EchoFrames(tell.clone());
+            move || echo.clone()
+        });
+        for (server, sent, expected) in
+            [(&line_server, &lines, b"ham\negg\n\n\xc3\xa4pfel\n".to_vec()), (&frame_server, &frames, frames.clone())]
+        {
             // Both halves go in segments of their own, so the server sees a cut there more often than not.
             for cut in 0..=sent.len() {
                 let mut stream = server.connect();

@@ -1,10 +1,7 @@
 //! The trials: peers that flood, stall, vanish or lie harm nobody but themselves.
 
 mod support;
-#[path = "support/handlers.rs"]
-mod handlers;
 
-use handlers::{Echo, EchoLines};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -12,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
+use support::handlers::{Echo, EchoLines};
 use support::*;
 use tiderace::codec::{Lines, Raw};
 use tiderace::{CloseReason, Conn, Error, Handler, Result, Server};

@@ -48,7 +48,9 @@ impl fmt::Display for Error {
             Error::TooLong { max, length } => write!(f, "expected a frame of at most {max} bytes, met {length}"),
             Error::NotUtf8(error) => write!(f, "expected UTF-8, met {error}"),
             Error::Delimiter { at } => write!(f, "expected a message without a delimiter, met one at byte {at}"),
-            Error::WrongLength { expected, length } => write!(f, "expected a message of {expected} bytes, met {length}"),
+            Error::WrongLength { expected, length } => {
+                write!(f, "expected a message of {expected} bytes, met {length}")
+            }
             Error::TooShort { min, length } => write!(f, "expected a length of at least {min}, met {length}"),
             Error::Unrepresentable { max, length } => {
                 write!(f, "expected a length from 0 to {max} for the length field, met {length}")

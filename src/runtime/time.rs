@@ -65,7 +65,9 @@ impl Sleep {
 
     fn disarm(&mut self) {
         if let Some(entry) = self.entry.take() {
-            self.core.timers.borrow_mut().cancel(entry);
+            let waker = self.core.timers.borrow_mut().cancel(entry);
+            // Dropped only now that the wheel is free again: the last waker of a task drops the task.
+            drop(waker);
         }
     }
 }
@@ -79,11 +81,17 @@ impl Future for Sleep {
             self.disarm();
             return Poll::Ready(());
         }
+        let waker = cx.waker().clone();
         let mut timers = core.timers.borrow_mut();
-        match self.entry.and_then(|entry| timers.get_mut(entry)) {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => self.entry = Some(timers.insert(self.deadline, cx.waker().clone())),
-        }
+        let replaced = match self.entry.and_then(|entry| timers.get_mut(entry)) {
+            Some(armed) => Some(std::mem::replace(armed, waker)),
+            None => {
+                self.entry = Some(timers.insert(self.deadline, waker));
+                None
+            }
+        };
+        drop(timers);
+        drop(replaced);
         Poll::Pending
     }
 }

@@ -41,6 +41,7 @@ impl<T> Wheel<T> {
     }
 
     #[inline]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

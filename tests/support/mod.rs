@@ -1,6 +1,8 @@
 //! What the tests share: a server on a free port that stops with its test, and blocking clients.
 #![allow(dead_code)]
 
+pub mod handlers;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};

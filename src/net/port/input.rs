@@ -17,7 +17,8 @@ impl Port {
         }
         if readiness.contains(Readiness::WRITE) && self.state.take(Flag::BLOCKED) {
             self.flush();
-            self.wake_writers_below_mark();
+            // A stream that writes past the queue waits for the socket itself.
+            self.wake_writers();
         }
         if readiness.contains(Readiness::READ) {
             self.state.set(Flag::READABLE);

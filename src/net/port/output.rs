@@ -1,6 +1,6 @@
 //! Output: from the encoder into the write queue, from the queue to the socket.
 
-use super::Port;
+use super::{Port, Rare};
 use crate::buffer::{Direct, Outbound, Output};
 use crate::net::Flag;
 use std::io;
@@ -98,6 +98,9 @@ impl Port {
             }
         }
         self.keep_queue(queue);
+        if let Some(rare) = self.rare.get() {
+            self.tell_of_room(rare);
+        }
     }
 
     fn keep_queue(&self, queue: Box<Outbound>) {
@@ -172,13 +175,14 @@ impl Port {
         self.rare().writers.set(writers);
     }
 
-    /// Those who wait look at the queue for themselves: one may want it low, another empty.
-    pub(super) fn wake_writers_below_mark(&self) {
+    /// Tells those who wait for room, here and elsewhere. They look at the queue for themselves: one may want it low, another
+    /// empty.
+    fn tell_of_room(&self, rare: &Rare) {
         if self.queued() <= self.limits.get().low as usize {
-            self.wake_writers();
-            if let Some(gauge) = self.rare.get().and_then(|rare| rare.gauge.get()) {
+            if let Some(gauge) = rare.gauge.get() {
                 gauge.set_full(false);
             }
+            rare.writers.take().into_iter().for_each(Waker::wake);
         }
     }
 
