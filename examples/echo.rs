@@ -6,13 +6,17 @@
 //! It listens on 127.0.0.1:1833 with a core for each processor unless told otherwise. From another terminal,
 //! `nc 127.0.0.1 1833` echoes.
 
+use std::marker::PhantomData;
 use std::thread;
 use std::time::Duration;
 use tiderace::codec::{Codec, Encoder, Item, LengthDelimited, Lines, Raw};
 use tiderace::{Conn, Error, Handler, Result, Server};
 
-/// One handler serves every codec whose messages can be sent as they are received: `M` is what it lends.
-struct Echo<C, M: ?Sized>(std::marker::PhantomData<(C, fn(&M))>);
+/// One handler serves every codec `C` whose messages can be sent as they are received, as an `M`.
+struct Echo<C, M: ?Sized> {
+    codec: PhantomData<C>,
+    message: PhantomData<M>,
+}
 
 impl<C, M> Handler for Echo<C, M>
 where
@@ -64,5 +68,5 @@ fn main() -> Result {
 }
 
 fn echo<C, M: ?Sized>() -> Echo<C, M> {
-    Echo(std::marker::PhantomData)
+    Echo { codec: PhantomData, message: PhantomData }
 }

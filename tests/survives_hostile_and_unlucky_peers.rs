@@ -224,11 +224,8 @@ fn a_graceful_stop_under_load_breaks_no_answer() {
                     let block = noise(5, 1000);
                     let (mut sent, mut back) = (0, Vec::new());
                     let mut room = [0; 1000];
-                    loop {
-                        match stream.write(&block) {
-                            Ok(1000) => sent += 1000,
-                            _ => break,
-                        }
+                    while let Ok(1000) = stream.write(&block) {
+                        sent += 1000;
                         match stream.read(&mut room) {
                             Ok(n) if n > 0 => back.extend_from_slice(&room[..n]),
                             _ => break,

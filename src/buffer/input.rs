@@ -90,10 +90,10 @@ impl<'a> Input<'a> {
     /// A decoder that remembers how far it has looked passes that as `from`, so that no byte is looked at twice.
     #[inline]
     pub fn find(&self, byte: u8, from: usize) -> Option<usize> {
-        if let Some(head) = self.first.get(from..) {
-            if let Some(at) = memchr::memchr(byte, head) {
-                return Some(from + at);
-            }
+        if let Some(head) = self.first.get(from..)
+            && let Some(at) = memchr::memchr(byte, head)
+        {
+            return Some(from + at);
         }
         let skipped = from.saturating_sub(self.first.len());
         let tail = self.second.get(skipped..)?;

@@ -50,6 +50,7 @@ impl Class {
 
 /// Blocks that wait for their next borrower.
 #[derive(Default)]
+#[expect(clippy::vec_box, reason = "the boxes themselves are lent, so that lending moves a pointer")]
 pub(crate) struct Pool {
     rings: [Vec<Box<Ring>>; Class::BYTES.len()],
     outbounds: Vec<Box<Outbound>>,

@@ -55,7 +55,7 @@ impl Socket {
 
     /// Takes the error that the kernel has noted for this socket.
     pub(crate) fn take_error(&self) -> io::Result<()> {
-        Ok(rustix::net::sockopt::socket_error(&self.0)?.map_err(io::Error::from)?)
+        rustix::net::sockopt::socket_error(&self.0)?.map_err(io::Error::from)
     }
 
     #[inline]

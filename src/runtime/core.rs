@@ -142,10 +142,10 @@ impl Core {
     /// wherever the system does that by itself.
     pub(crate) fn deregister(&self, key: Key, stays_open: bool) {
         let Some(source) = self.sources.borrow_mut().remove(key) else { return };
-        if stays_open || self.is_one_shot() {
-            if let Err(error) = self.poller.borrow().delete(source.socket()) {
-                tracing::error!(%error, "a socket can not be taken out of the poller");
-            }
+        if (stays_open || self.is_one_shot())
+            && let Err(error) = self.poller.borrow().delete(source.socket())
+        {
+            tracing::error!(%error, "a socket can not be taken out of the poller");
         }
     }
 

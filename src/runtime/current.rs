@@ -56,10 +56,10 @@ impl Entered {
         let mut future = pin!(future);
         self.0.inbox.wake_main();
         loop {
-            if self.0.inbox.take_main_woken() {
-                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                    return Ok(output);
-                }
+            if self.0.inbox.take_main_woken()
+                && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
+            {
+                return Ok(output);
             }
             self.0.turn()?;
         }

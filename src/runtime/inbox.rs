@@ -23,8 +23,11 @@ pub(crate) enum Mail {
     /// Run this task: it was woken elsewhere.
     Wake(Runnable),
     /// Do this on the core.
-    Run(Box<dyn FnOnce(&Rc<Core>) + Send>),
+    Run(Work),
 }
+
+/// What a core is asked to do.
+type Work = Box<dyn FnOnce(&Rc<Core>) + Send>;
 
 /// Ends a core's sleep.
 pub(crate) trait Notify {
