@@ -11,7 +11,7 @@ use crate::net::{Flag, Limits, Link, Port};
 use crate::runtime::{Core, yield_now};
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -101,13 +101,16 @@ fn undecodable<E: std::error::Error + Send + Sync + 'static>(error: E) -> End {
 }
 
 /// The life of a connection, from `on_open` to the closed descriptor.
-pub(crate) async fn drive<H: Handler>(mut session: Session<H>) {
-    let link = session.conn.link.clone();
-    let reason = match Supervise::new(&link, session.converse()).await {
-        Ok(Err(End(reason))) | Err(reason) => reason,
-    };
-    // Boxed: an end is rare, and its future would be a part of every connection that lives.
-    Box::pin(close(session, reason)).await;
+#[expect(clippy::manual_async_fn, reason = "an async fn would hold its argument twice, in every idle connection")]
+pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output = ()> {
+    async move {
+        let link = session.conn.link.clone();
+        let reason = match Supervise::new(&link, session.converse()).await {
+            Ok(Err(End(reason))) | Err(reason) => reason,
+        };
+        // Boxed: an end is rare, and its future would be a part of every connection that lives.
+        Box::pin(close(session, reason)).await;
+    }
 }
 
 impl<H: Handler> Session<H> {
