@@ -179,3 +179,61 @@ fn a_handle_outlives_its_connection_and_its_server() {
     handle.close();
     assert!(matches!(block_on(handle.send("late".to_owned())), Err(Error::Closed)));
 }
+
+/// A codec that can not encode everything that it is given.
+#[derive(Clone)]
+struct Fragile;
+
+impl tiderace::codec::Decoder for Fragile {
+    type Item<'a> = &'a [u8];
+    type Error = std::convert::Infallible;
+
+    fn frame_end(&mut self, input: tiderace::codec::Input<'_>) -> Result<Option<usize>, Self::Error> {
+        Ok(Some(input.as_slices().0.len()))
+    }
+
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<&'a [u8], Self::Error> {
+        Ok(frame)
+    }
+}
+
+impl tiderace::codec::Encoder<u8> for Fragile {
+    type Error = std::convert::Infallible;
+
+    fn encode(&mut self, byte: &u8, output: &mut tiderace::codec::Output<'_>) -> Result<(), Self::Error> {
+        assert!(*byte != 0, "as told");
+        output.put_u8(*byte);
+        Ok(())
+    }
+}
+
+struct Fragiles(Sender<Handle<Fragile>>);
+
+impl Handler for Fragiles {
+    type Codec = Fragile;
+
+    async fn on_open(&mut self, conn: &mut Conn<Fragile>) -> Result {
+        let _ = self.0.send(conn.handle());
+        Ok(())
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<Fragile>, _: &[u8]) -> Result {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_encoder_that_panics_ends_its_connection_only() {
+    let (give, handles) = events();
+    let server = serve(1, Fragile, move || Fragiles(give.clone()));
+    let (mut bad, mut good) = (server.connect(), server.connect());
+    let both = [handles.next(), handles.next()];
+    let port = |stream: &std::net::TcpStream| stream.local_addr().unwrap().port();
+    let of = |port| both.iter().find(|handle| handle.peer_addr().unwrap().port() == Some(port)).unwrap();
+    of(port(&bad)).try_send(0).unwrap();
+    assert_eq!(read_to_end(&mut bad), b"");
+    of(port(&good)).try_send(7).unwrap();
+    let mut byte = [0];
+    std::io::Read::read_exact(&mut good, &mut byte).unwrap();
+    assert_eq!(byte, [7]);
+}

@@ -12,6 +12,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -79,10 +80,9 @@ impl<C: Codec> Handle<C> {
         self.on_core(move |link| {
             let Some(link) = link else { return };
             link.gauge().arrive();
-            if let Err(unsent) = link.push_anyway(&message) {
-                tracing::warn!(connection = %id, error = %error(unsent), "a message from a handle was not sent");
+            if let Err(error) = queue(&link, &message) {
+                tracing::warn!(connection = %id, %error, "a message from a handle was not sent");
             }
-            sent(&link);
         });
         Ok(())
     }
@@ -146,12 +146,15 @@ impl<C: Codec> Handle<C> {
         });
     }
 
+    /// Several calls of one turn are one letter, however many threads make them.
     fn notify(&self, flag: Flag) {
-        self.on_core(move |link| {
-            if let Some(link) = link {
-                link.notify(flag);
-            }
-        });
+        if self.shared.gauge.ask(flag) {
+            self.on_core(move |link| {
+                if let Some(link) = link {
+                    link.notify(link.gauge().take_requests());
+                }
+            });
+        }
     }
 
     /// Has `work` done with the connection on its core, or with `None` if it has ended: at once if this is that core, else
@@ -172,10 +175,16 @@ impl<C: Codec> Handle<C> {
     }
 }
 
+/// Queues a message outside of the connection's own task. A panic of the encoder ends that connection, not its core and
+/// not who sends.
 fn queue<E: Encoder<M> + 'static, M>(link: &Link<E>, message: &M) -> crate::Result {
-    let queued = link.push_anyway(message).map_err(error);
+    let Ok(queued) = catch_unwind(AssertUnwindSafe(|| link.push_anyway(message))) else {
+        tracing::error!("an encoder panicked over a message from a handle");
+        link.notify(Flag::ABORT);
+        return Err(Error::Closed);
+    };
     sent(link);
-    queued
+    queued.map_err(error)
 }
 
 /// A message has been queued from outside: it leaves at the end of this turn.

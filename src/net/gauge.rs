@@ -1,6 +1,7 @@
 //! What other threads may know of a port.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use super::state::Flag;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Kept by the port's core, read from anywhere. It only advises: what it says may be past, so a sender that relies on it is
 /// still answered by the core.
@@ -12,6 +13,8 @@ pub(crate) struct Gauge {
     closed: AtomicBool,
     /// Messages on their way to the core.
     in_flight: AtomicUsize,
+    /// What has been asked for and is on its way to the core, as flags.
+    requests: AtomicU16,
 }
 
 impl Gauge {
@@ -42,5 +45,15 @@ impl Gauge {
 
     pub(crate) fn arrive(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Asks for something; says whether the core must be told, because nothing that is asked for is on its way yet.
+    pub(crate) fn ask(&self, flag: Flag) -> bool {
+        self.requests.fetch_or(flag.bits(), SeqCst) == 0
+    }
+
+    /// What was asked for.
+    pub(crate) fn take_requests(&self) -> Flag {
+        Flag::from_bits(self.requests.swap(0, SeqCst))
     }
 }

@@ -42,6 +42,14 @@ impl Flag {
 
     pub(crate) const NONE: Flag = Flag(0);
 
+    pub(super) fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub(super) fn from_bits(bits: u16) -> Flag {
+        Flag(bits)
+    }
+
     pub(crate) const fn or(self, other: Flag) -> Flag {
         Flag(self.0 | other.0)
     }

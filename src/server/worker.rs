@@ -83,6 +83,8 @@ impl Drop for StopAll<'_> {
 async fn end(core: &Core, settings: &Settings, within: Duration) {
     tracing::debug!(core = core.index, connections = settings.open.load(Relaxed), ?within, "stopping");
     interrupt(core, Interrupt::Stop);
+    // Once more, for those whom the listeners have let in last.
+    interrupt(core, Interrupt::Stop);
     if timeout(within, emptied(settings)).await.is_err() {
         tracing::warn!(core = core.index, connections = settings.open.load(Relaxed), "aborting what is left");
         interrupt(core, Interrupt::Abort);
