@@ -94,7 +94,8 @@ impl<T, N: Notify> Inbox<T, N> {
     /// Whether the core may sleep. From here on every sender notifies, until [`Inbox::woke`].
     #[inline]
     pub(crate) fn may_sleep(&self) -> bool {
-        self.awake.store(false, SeqCst);
+        // A swap, not a store: it reads the last sender's swap, which puts all of them in one order.
+        self.awake.swap(false, SeqCst);
         fence(SeqCst);
         if self.has_mail() {
             self.woke();
@@ -105,7 +106,7 @@ impl<T, N: Notify> Inbox<T, N> {
 
     #[inline]
     pub(crate) fn woke(&self) {
-        self.awake.store(true, SeqCst);
+        self.awake.swap(true, SeqCst);
     }
 
     /// Nothing can be sent from here on.
@@ -116,34 +117,30 @@ impl<T, N: Notify> Inbox<T, N> {
 
 #[cfg(all(test, tiderace_loom))]
 mod models {
-    use super::*;
+    use super::super::sync::SeqCst;
+    use super::Inbox;
     use loom::sync::atomic::AtomicUsize;
-    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::sync::{Arc, Notify};
     use loom::thread;
 
-    /// An eventfd: a notification ends the wait that is under way or else the next one.
+    /// An eventfd, and a count of its edges: a notification ends the wait that is under way or else the next one.
     #[derive(Clone)]
-    struct Bell(Arc<(Mutex<bool>, Condvar)>, Arc<AtomicUsize>);
+    struct Bell(Arc<Notify>, Arc<AtomicUsize>);
 
     impl Bell {
         fn new() -> Bell {
-            Bell(Arc::new((Mutex::new(false), Condvar::new())), Arc::new(AtomicUsize::new(0)))
+            Bell(Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)))
         }
 
         fn wait(&self) {
-            let mut rung = self.0.0.lock().unwrap();
-            while !*rung {
-                rung = self.0.1.wait(rung).unwrap();
-            }
-            *rung = false;
+            self.0.wait();
         }
     }
 
-    impl Notify for Bell {
+    impl super::Notify for Bell {
         fn notify(&self) {
             self.1.fetch_add(1, SeqCst);
-            *self.0.0.lock().unwrap() = true;
-            self.0.1.notify_one();
+            self.0.notify();
         }
     }
 
@@ -175,7 +172,7 @@ mod models {
             let mut received = receive(&inbox, &bell, 2);
             received.sort_unstable();
             assert_eq!(received, [1, 2]);
-            senders.map(|sender| sender.join().unwrap());
+            senders.into_iter().for_each(|sender| sender.join().unwrap());
         });
     }
 
@@ -190,7 +187,7 @@ mod models {
                 let inbox = inbox.clone();
                 thread::spawn(move || inbox.send(mail).unwrap())
             });
-            senders.map(|sender| sender.join().unwrap());
+            senders.into_iter().for_each(|sender| sender.join().unwrap());
             assert_eq!(bell.1.load(SeqCst), 1);
         });
     }
