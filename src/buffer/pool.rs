@@ -5,16 +5,18 @@
 
 use super::{Outbound, Ring};
 
-/// The blocks of each kind that a core keeps while nobody uses them: enough for the connections of one turn, at most
-/// 8 MiB in all.
-const KEPT: usize = 64;
+/// What a core keeps of each size of ring while nobody uses them, in bytes: enough for the connections of a turn.
+const RINGS_KEPT: usize = 2 * 1024 * 1024;
+/// The write queues that it keeps, of 64 KiB at most. A connection has one from its handler's first send to its task's
+/// pause, so few are enough for many.
+const OUTBOUNDS_KEPT: usize = 64;
 
 /// How large a ring a connection borrows. It follows the reads: see [`Class::after_read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Class(u8);
 
 impl Class {
-    const BYTES: [usize; 3] = [4 * 1024, 16 * 1024, 64 * 1024];
+    const BYTES: [usize; 3] = [4 * 1024, 16 * 1024, 128 * 1024];
     pub(crate) const SMALLEST: Class = Class(0);
     pub(crate) const LARGEST: Class = Class(Class::BYTES.len() as u8 - 1);
 
@@ -67,7 +69,7 @@ impl Pool {
     pub(crate) fn give_ring(&mut self, mut ring: Box<Ring>) {
         ring.rewind();
         if let Some(class) = Class::of(&ring) {
-            keep(&mut self.rings[class.0 as usize], ring);
+            keep(&mut self.rings[class.0 as usize], ring, RINGS_KEPT / class.bytes());
         }
     }
 
@@ -80,13 +82,13 @@ impl Pool {
     #[inline]
     pub(crate) fn give_outbound(&mut self, outbound: Box<Outbound>) {
         debug_assert!(outbound.is_empty());
-        keep(&mut self.outbounds, outbound);
+        keep(&mut self.outbounds, outbound, OUTBOUNDS_KEPT);
     }
 }
 
 #[inline]
-fn keep<T>(kept: &mut Vec<T>, block: T) {
-    if kept.len() < KEPT {
+fn keep<T>(kept: &mut Vec<T>, block: T, most: usize) {
+    if kept.len() < most {
         kept.push(block);
     }
 }

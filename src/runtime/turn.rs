@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 /// Bytes to read before the tasks run that consume them: what is read should still be in cache then. A turn that stops
 /// here goes on with the events that are left, without a wait.
-const DRAIN: usize = 256 * 1024;
+const DRAIN: usize = 64 * 1024;
 /// Timers that fire in one turn, letters that are opened, and tasks that are polled.
 const EXPIRE: usize = 1024;
 const MAIL: usize = 1024;
