@@ -71,7 +71,7 @@ fn a_flooder_does_not_starve_the_quiet() {
         thread::scope(|scope| {
             let flooding = &flooding;
             scope.spawn(move || {
-                let block = noise(1, 64 * 1024);
+                let block = noise(1, 1 << 20);
                 while !done.load(SeqCst) {
                     flooding.fetch_add(flood.write(&block).unwrap(), SeqCst);
                 }

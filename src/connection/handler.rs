@@ -29,6 +29,9 @@ use std::future::{Future, ready};
 /// }
 /// ```
 ///
+/// While a method waits, its connection is not read, so that the peer has gone shows only in the next `send`, or when the
+/// method has returned.
+///
 /// # Cancel safety
 /// A method's future is dropped where it stands only when the connection is aborted: by
 /// [`Handle::abort`](crate::Handle::abort), or by a server whose time to stop is over.

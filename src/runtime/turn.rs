@@ -83,16 +83,12 @@ impl Core {
     }
 
     /// Moves bytes between sockets and buffers. Tasks are woken, but none runs yet.
+    ///
+    /// Events and second looks have a budget each, or a socket that always has more would keep the others waiting.
     fn drain(self: &Rc<Self>) {
-        let mut read = 0;
-        let again = self.again.borrow().len();
-        for _ in 0..again {
-            let key = self.again.borrow_mut().pop_front();
-            read += key.map_or(0, |key| self.look(key, Readiness::NONE));
-        }
         let events = self.events.take();
         let before = self.handled.get();
-        let mut handled = before;
+        let (mut handled, mut read) = (before, 0);
         while read < DRAIN && handled < events.len() {
             let event = events[handled];
             handled += 1;
@@ -100,7 +96,17 @@ impl Core {
         }
         self.handled.set(handled);
         self.events.replace(events);
-        self.busy_poll.borrow_mut().worked(handled - before, read);
+
+        let again = self.again.borrow().len();
+        let mut read_again = 0;
+        for _ in 0..again {
+            let key = self.again.borrow_mut().pop_front();
+            read_again += key.map_or(0, |key| self.look(key, Readiness::NONE));
+            if read_again >= DRAIN {
+                break;
+            }
+        }
+        self.busy_poll.borrow_mut().worked(handled - before, read + read_again);
     }
 
     /// An event of a socket that has been closed meanwhile finds nothing: its key is stale.
