@@ -197,6 +197,8 @@ fn the_last_line_needs_no_end() {
     assert_eq!(lines.frame_end_at_eof(Input::from(&b"one\ntwo"[..])), Ok(Some(4)));
     assert_eq!(lines.frame_end_at_eof(Input::from(&b"two"[..])), Ok(Some(3)));
     assert_eq!(lines.decode(&mut b"two".to_vec()), Ok("two"));
+    assert_eq!(lines.decode(&mut b"two\r".to_vec()), Ok("two\r"));
+    assert_eq!(lines.decode(&mut b"two\r\n".to_vec()), Ok("two"));
 }
 
 #[test]

@@ -69,8 +69,11 @@ impl Decoder for Lines {
     #[inline]
     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<&'a str, Error> {
         let line: &[u8] = frame;
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // A `\r` that ends the stream ends no line, as in `BufRead::lines`.
+        let line = match line.strip_suffix(b"\n") {
+            Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+            None => line,
+        };
         if line.len() > self.max {
             return Err(self.too_long(line.len()));
         }
