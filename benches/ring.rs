@@ -22,7 +22,7 @@ fn turn(ring: &mut Ring, input: &[u8]) {
     second[..input.len() - n].copy_from_slice(&input[n..]);
     ring.filled(input.len());
     while ring.len() >= FRAME {
-        black_box(ring.frame(FRAME));
+        black_box(&ring.contiguous(FRAME)[..FRAME]);
         ring.consume(FRAME);
     }
 }

@@ -57,7 +57,7 @@ impl<C: Codec> Framed<C> {
     pub async fn next(&mut self) -> Result<Option<Item<'_, C>>> {
         let Some(end) = poll_fn(|cx| self.poll_frame(cx)).await? else { return Ok(None) };
         let Some(ring) = &mut self.ring else { return Ok(None) };
-        self.decoder.decode(ring.frame(end)).map(Some).map_err(undecodable)
+        self.decoder.decode(&mut ring.contiguous(end)[..end]).map(Some).map_err(undecodable)
     }
 
     /// Ready with the length of the frame at the ring's front.
@@ -91,7 +91,7 @@ impl<C: Codec> Framed<C> {
     /// Passes over frames that are no messages.
     fn find_message(&mut self, ring: &mut Ring, ended: bool) -> Result<Option<usize>> {
         while let Some(end) = frame_end(&mut self.decoder, ring, ended).map_err(Error::Protocol)? {
-            if self.decoder.is_message(ring.frame(end)).map_err(undecodable)? {
+            if self.decoder.is_message(&mut ring.contiguous(end)[..end]).map_err(undecodable)? {
                 return Ok(Some(end));
             }
             ring.consume(end);

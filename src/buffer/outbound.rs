@@ -36,8 +36,6 @@ pub(crate) struct Outbound {
     head: usize,
     /// Bytes in the segments.
     closed: usize,
-    /// Whether bytes have gone to the socket that were never queued; see [`Outbound::mark_written_through`].
-    written_through: bool,
 }
 
 enum Segment {
@@ -128,17 +126,6 @@ impl Outbound {
         }
     }
 
-    /// Remembers, until the queue is next emptied, that bytes behind it have been written directly.
-    pub(crate) fn mark_written_through(&mut self) {
-        self.written_through = true;
-    }
-
-    /// Whether bytes were written directly since this was last asked.
-    #[inline]
-    pub(crate) fn take_written_through(&mut self) -> bool {
-        std::mem::take(&mut self.written_through)
-    }
-
     /// The waiting bytes, where they lie in one piece.
     #[inline]
     pub(crate) fn as_slice(&self) -> Option<&[u8]> {
@@ -175,7 +162,7 @@ impl Outbound {
     }
 
     /// The first `n` bytes are gone.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advance(&mut self, n: usize) {
         assert!(n <= self.len(), "more is written than there is");
         if n == self.len() {
@@ -186,6 +173,7 @@ impl Outbound {
         }
     }
 
+    #[cold]
     fn drop_written(&mut self) {
         while let Some(front) = self.segments.front() {
             let length = front.bytes().len();
@@ -221,16 +209,21 @@ impl Outbound {
     }
 
     /// Forgets everything; a tail of the usual size is kept for the next borrower.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn clear(&mut self) {
-        if self.segments.capacity() > 0 {
-            self.segments.clear();
-            self.segments.shrink_to(SEGMENTS_KEPT);
+        if self.segments.capacity() > 0 || self.tail.len() > SEGMENT {
+            self.release();
         }
+        (self.head, self.end, self.closed) = (0, 0, 0);
+    }
+
+    #[cold]
+    fn release(&mut self) {
+        self.segments.clear();
+        self.segments.shrink_to(SEGMENTS_KEPT);
         if self.tail.len() > SEGMENT {
             self.tail = Vec::new();
         }
-        (self.head, self.end, self.closed) = (0, 0, 0);
     }
 }
 

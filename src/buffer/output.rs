@@ -22,12 +22,18 @@ pub(crate) trait Direct {
 pub struct Output<'a> {
     queue: &'a mut Outbound,
     direct: Option<&'a dyn Direct>,
+    written_through: bool,
 }
 
 impl<'a> Output<'a> {
     #[inline]
     pub(crate) fn new(queue: &'a mut Outbound, direct: Option<&'a dyn Direct>) -> Self {
-        Output { queue, direct }
+        Output { queue, direct, written_through: false }
+    }
+
+    /// Whether a part of the message is on its way already, so that it can not be taken back.
+    pub(crate) fn is_written_through(&self) -> bool {
+        self.written_through
     }
 
     /// Appends a copy of `bytes`, or hands them to the socket where that is cheaper.
@@ -36,7 +42,7 @@ impl<'a> Output<'a> {
         if bytes.len() < DIRECT {
             self.queue.push(bytes);
         } else {
-            put_large(self.queue, self.direct, bytes);
+            self.written_through |= put_large(self.queue, self.direct, bytes);
         }
     }
 
@@ -47,7 +53,7 @@ impl<'a> Output<'a> {
             return self.queue.push_prefixed(header, payload);
         }
         self.queue.push(&header);
-        put_large(self.queue, self.direct, payload);
+        self.written_through |= put_large(self.queue, self.direct, payload);
     }
 
     /// Appends one byte.
@@ -63,16 +69,14 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Takes the fields, not the [`Output`], which can so stay in registers.
+/// Says whether some of it was written. Takes the fields, not the [`Output`], which can so stay in registers.
 #[cold]
-fn put_large(queue: &mut Outbound, direct: Option<&dyn Direct>, bytes: &[u8]) {
+fn put_large(queue: &mut Outbound, direct: Option<&dyn Direct>, bytes: &[u8]) -> bool {
     let written = direct.map_or(0, |direct| direct.write_through(queue, bytes));
-    if written > 0 {
-        queue.mark_written_through();
-    }
     if written < bytes.len() {
         queue.push(&bytes[written..]);
     }
+    written > 0
 }
 
 impl io::Write for Output<'_> {

@@ -5,8 +5,11 @@
 
 use super::{Outbound, Ring};
 
-/// What a core keeps of each size of ring while nobody uses them, in bytes: enough for the connections of a turn.
-const RINGS_KEPT: usize = 2 * 1024 * 1024;
+/// How many rings of each size a core keeps while nobody uses them: enough for the connections of a turn, 2 MiB of each.
+const RINGS_KEPT: [usize; 3] = {
+    const EACH: usize = 2 * 1024 * 1024;
+    [EACH / Class::BYTES[0], EACH / Class::BYTES[1], EACH / Class::BYTES[2]]
+};
 /// The write queues that it keeps, of 64 KiB at most. A connection has one from its handler's first send to its task's
 /// pause, so few are enough for many.
 const OUTBOUNDS_KEPT: usize = 64;
@@ -69,7 +72,7 @@ impl Pool {
     pub(crate) fn give_ring(&mut self, mut ring: Box<Ring>) {
         ring.rewind();
         if let Some(class) = Class::of(&ring) {
-            keep(&mut self.rings[class.0 as usize], ring, RINGS_KEPT / class.bytes());
+            keep(&mut self.rings[class.0 as usize], ring, RINGS_KEPT[class.0 as usize]);
         }
     }
 

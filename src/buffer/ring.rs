@@ -101,23 +101,28 @@ impl Ring {
         n + m
     }
 
-    /// Lends the first `n` bytes, which must be there, in one piece.
+    /// Lends the first `n` bytes, which must be there, in one piece, with the input that lies behind them in the same
+    /// piece. Asked again before they are consumed, it lends them as they were left.
     #[inline]
-    pub(crate) fn frame(&mut self, n: usize) -> &mut [u8] {
+    pub(crate) fn contiguous(&mut self, n: usize) -> &mut [u8] {
         debug_assert!(n <= self.len, "a frame of {n} bytes in {} of input", self.len);
-        if self.head + n <= self.block.len() { &mut self.block[self.head..self.head + n] } else { self.unwrapped(n) }
+        let end = (self.head + self.len).min(self.block.len());
+        if self.head + n <= end { &mut self.block[self.head..end] } else { self.unwrapped(n) }
     }
 
+    /// Just the `n` bytes: what lies behind them would have to be copied too.
     #[cold]
     fn unwrapped(&mut self, n: usize) -> &mut [u8] {
-        let first = &self.block[self.head..];
-        self.scratch.clear();
-        self.scratch.extend_from_slice(first);
-        self.scratch.extend_from_slice(&self.block[..n - first.len()]);
+        if self.scratch.len() != n {
+            let first = &self.block[self.head..];
+            self.scratch.clear();
+            self.scratch.extend_from_slice(first);
+            self.scratch.extend_from_slice(&self.block[..n - first.len()]);
+        }
         &mut self.scratch
     }
 
-    /// Forgets the first `n` bytes.
+    /// Forgets the first `n` bytes; of those that were made contiguous all or none.
     #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
         assert!(n <= self.len, "more is consumed than there is");
@@ -131,6 +136,7 @@ impl Ring {
     #[cold]
     fn start_over(&mut self) {
         self.head -= self.block.len();
+        self.scratch.clear();
         if self.scratch.capacity() > SCRATCH_KEPT {
             self.scratch = Vec::new();
         }

@@ -1,7 +1,7 @@
 //! The one place that asks a decoder for frames.
 
 use super::Decoder;
-use crate::buffer::Ring;
+use crate::buffer::{Input, Ring};
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -20,10 +20,36 @@ pub(crate) fn frame_end<D: Decoder>(
     let found = if ended { decoder.frame_end_at_eof(input) } else { decoder.frame_end(input) };
     match found.map_err(|error| ProtocolError::Decode(error.into()))? {
         Some(end) if end > 0 && end <= ring.len() => Ok(Some(end)),
-        Some(claimed) => Err(ProtocolError::FrameEnd { claimed, received: ring.len() }),
+        Some(claimed) => Err(impossible(claimed, ring.len())),
         None if ended => Err(ProtocolError::Truncated { received: ring.len() }),
         None => make_room(ring, decoder.max_buffered()).map(|()| None),
     }
+}
+
+/// Cuts off the frame at the front of `bytes`, which are the contiguous part of a ring's input: what [`frame_end`] says,
+/// without a look at the ring. `None` leaves the question to that.
+#[inline]
+pub(crate) fn split_frame<'a, D: Decoder>(
+    decoder: &mut D,
+    bytes: &'a mut [u8],
+) -> Result<Option<(&'a mut [u8], &'a mut [u8])>, ProtocolError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let received = bytes.len();
+    match decoder.frame_end(Input::one(bytes)) {
+        Ok(Some(end)) => match bytes.split_at_mut_checked(end) {
+            Some((frame, rest)) if end > 0 => Ok(Some((frame, rest))),
+            _ => Err(impossible(end, received)),
+        },
+        Ok(None) => Ok(None),
+        Err(error) => Err(ProtocolError::Decode(error.into())),
+    }
+}
+
+#[cold]
+fn impossible(claimed: usize, received: usize) -> ProtocolError {
+    ProtocolError::FrameEnd { claimed, received }
 }
 
 fn make_room(ring: &mut Ring, max: usize) -> Result<(), ProtocolError> {

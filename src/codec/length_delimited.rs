@@ -119,7 +119,10 @@ impl LengthDelimited {
         })
     }
 
-    fn any_frame_end(&self, input: Input<'_>) -> Result<Option<usize>, Error> {
+    /// Takes the input's slices, not the [`Input`], which can so stay in registers on the plain path.
+    #[cold]
+    fn any_frame_end(&self, first: &[u8], second: &[u8]) -> Result<Option<usize>, Error> {
+        let input = Input::new(first, second);
         let Some(field) = self.field(input) else { return Ok(None) };
         let payload = self.payload(field)?;
         if payload > self.max as u64 {
@@ -174,7 +177,8 @@ impl Decoder for LengthDelimited {
     #[inline]
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, Error> {
         if !self.plain {
-            return self.any_frame_end(input);
+            let (first, second) = input.as_slices();
+            return self.any_frame_end(first, second);
         }
         let Some(field) = input.array(0) else { return Ok(None) };
         let payload = u32::from_be_bytes(field) as usize;
@@ -182,7 +186,7 @@ impl Decoder for LengthDelimited {
             return Err(self.too_long(payload as u64));
         }
         let end = PLAIN_HEADER + payload;
-        Ok((end <= input.len()).then_some(end))
+        if end <= input.len() { Ok(Some(end)) } else { Ok(None) }
     }
 
     #[inline]

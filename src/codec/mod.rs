@@ -76,7 +76,7 @@ pub use lines::Lines;
 pub use owned::encode_to_vec;
 pub use raw::Raw;
 
-pub(crate) use frames::frame_end;
+pub(crate) use frames::{frame_end, split_frame};
 
 use crate::limits;
 use std::error::Error as StdError;

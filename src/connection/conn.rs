@@ -9,7 +9,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 /// A number that no other connection of this server has: the core, and a count of that core's connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,18 +69,27 @@ impl<C: Codec> Conn<C> {
     {
         // By hand, because this future is a part of nearly every handler's, and so of every idle connection: it holds the
         // two references and nothing else.
-        poll_fn(move |cx| {
-            loop {
-                return match self.link.push(message) {
-                    Ok(()) => Poll::Ready(Ok(())),
-                    Err(Unsent::Full) => match ready!(self.link.poll_room(cx)) {
-                        Ok(()) => continue,
-                        Err(_) => Poll::Ready(Err(Error::Closed)),
-                    },
-                    Err(unsent) => Poll::Ready(Err(error(unsent))),
-                };
-            }
+        poll_fn(move |cx| match self.link.push(message) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(unsent) => self.wait_for_room(unsent, cx),
         })
+    }
+
+    /// Pending until another try is worth it; ready when none is.
+    #[cold]
+    fn wait_for_room<E>(&self, unsent: Unsent<E>, cx: &mut Context<'_>) -> Poll<Result>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        if !matches!(unsent, Unsent::Full) {
+            return Poll::Ready(Err(error(unsent)));
+        }
+        if ready!(self.link.poll_room(cx)).is_err() {
+            return Poll::Ready(Err(Error::Closed));
+        }
+        // Again from the start, not in a loop around the encoder: that is everybody's way, and this is not.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Like [`send`](Conn::send), but fails where that would wait.

@@ -4,7 +4,7 @@ use super::close::close;
 use super::supervise::Supervise;
 use super::{Conn, ConnectionId, Handler};
 use crate::buffer::Ring;
-use crate::codec::{Codec, Decoder, ProtocolError, frame_end};
+use crate::codec::{Codec, Decoder, ProtocolError, frame_end, split_frame};
 use crate::error::{CloseReason, Error};
 use crate::io::{Address, Socket};
 use crate::net::{Flag, Limits, Link, Port};
@@ -127,8 +127,38 @@ impl<H: Handler> Session<H> {
                 self.requests().await?;
             }
             if !self.port().has(Flag::PAUSED) {
-                if let Some(ring) = self.port().take_ring() {
-                    self.messages(ring).await?;
+                if let Some(mut ring) = self.port().take_ring() {
+                    // Not a method, which would be a future within this one, entered and left for every batch.
+                    let mut budget = FRAMES;
+                    loop {
+                        let first = self.next_frame(&mut ring)?;
+                        let Some(first) = first else { break };
+                        // The frames behind it in one piece are cut off by moving a border, without a look at the ring.
+                        let lent = ring.contiguous(first);
+                        let total = lent.len();
+                        let (mut frame, mut rest) = lent.split_at_mut(first);
+                        let mut unhandled;
+                        loop {
+                            if self.decoder.is_message(frame).map_err(undecodable)? {
+                                let message = self.decoder.decode(frame).map_err(undecodable)?;
+                                self.handler.on_message(&mut self.conn, message).await?;
+                            }
+                            budget -= 1;
+                            if budget == 0 {
+                                budget = FRAMES;
+                                yield_now().await;
+                            }
+                            unhandled = rest.len();
+                            if self.port().has(INTERRUPTED) {
+                                break;
+                            }
+                            let split = split_frame(&mut self.decoder, rest).map_err(protocol)?;
+                            let Some(next) = split else { break };
+                            (frame, rest) = next;
+                        }
+                        ring.consume(total - unhandled);
+                    }
+                    self.port().put_ring(ring);
                 }
                 if self.port().has(Flag::ENDED) && !self.port().has(INTERRUPTED) {
                     self.handler.on_eof(&mut self.conn).await?;
@@ -148,7 +178,6 @@ impl<H: Handler> Session<H> {
     }
 
     /// Does what was asked of this connection by a handle, by the server or by the handler itself.
-    #[inline]
     async fn requests(&mut self) -> Result<(), End> {
         while self.port().has(REQUESTS) {
             if self.port().has(Flag::STOP) {
@@ -163,30 +192,18 @@ impl<H: Handler> Session<H> {
         Ok(())
     }
 
-    /// Handles every complete frame of the ring and gives the ring back.
+    /// The end of the frame at the ring's front, unless it is incomplete or something else comes first.
     #[inline]
-    async fn messages(&mut self, mut ring: Box<Ring>) -> Result<(), End> {
+    fn next_frame(&mut self, ring: &mut Ring) -> Result<Option<usize>, End> {
+        if self.port().has(INTERRUPTED) {
+            return Ok(None);
+        }
         // Nothing is read while the ring is lent, so the end of the stream can not come in between.
         let ended = self.port().has(Flag::ENDED);
-        let mut budget = FRAMES;
-        while !self.port().has(INTERRUPTED) {
-            let Some(end) = frame_end(&mut self.decoder, &mut ring, ended).map_err(protocol)? else { break };
-            let frame = ring.frame(end);
-            if self.decoder.is_message(frame).map_err(undecodable)? {
-                let message = self.decoder.decode(frame).map_err(undecodable)?;
-                self.handler.on_message(&mut self.conn, message).await?;
-            }
-            ring.consume(end);
-            budget -= 1;
-            if budget == 0 {
-                budget = FRAMES;
-                yield_now().await;
-            }
-        }
-        self.port().put_ring(ring);
-        Ok(())
+        frame_end(&mut self.decoder, ring, ended).map_err(protocol)
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

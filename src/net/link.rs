@@ -22,7 +22,7 @@ impl<E: 'static> Link<E> {
     }
 
     /// Queues a message, unless the queue is above its high-water mark.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push<M: ?Sized>(&self, message: &M) -> Result<(), Unsent<E::Error>>
     where
         E: Encoder<M>,
@@ -39,7 +39,7 @@ impl<E: 'static> Link<E> {
         self.push_up_to(usize::MAX, message)
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_up_to<M: ?Sized>(&self, high: usize, message: &M) -> Result<(), Unsent<E::Error>>
     where
         E: Encoder<M>,

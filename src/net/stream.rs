@@ -60,7 +60,7 @@ impl Stream {
         let socket = port.socket.as_fd().try_clone_to_owned()?;
         port.core.deregister(port.key, true);
         let unread = port.take_ring().map_or_else(Bytes::new, |mut ring| {
-            let unread = Bytes::copy_from_slice(ring.frame(ring.len()));
+            let unread = Bytes::copy_from_slice(ring.contiguous(ring.len()));
             ring.consume(unread.len());
             port.put_ring(ring);
             unread

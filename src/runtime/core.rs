@@ -54,6 +54,8 @@ pub(crate) struct Core {
     /// When the last wait ended.
     pub(super) now: Cell<Nanos>,
     pub(super) poller: RefCell<Poller>,
+    /// Whether the poller wants to be asked for every event.
+    one_shot: bool,
     pub(super) sources: RefCell<Slots<Rc<dyn Source>>>,
     /// What the last wait brought; those before `handled` are dealt with.
     pub(super) events: RefCell<Vec<Event>>,
@@ -84,6 +86,7 @@ impl Core {
             now: Cell::new(clock.now()),
             clock,
             inbox: Arc::new(Inbox::new(poller.notifier())),
+            one_shot: poller.is_one_shot(),
             poller: RefCell::new(poller),
             sources: RefCell::new(Slots::new()),
             events: RefCell::default(),
@@ -135,7 +138,7 @@ impl Core {
 
     #[inline]
     pub(crate) fn is_one_shot(&self) -> bool {
-        self.poller.borrow().is_one_shot()
+        self.one_shot
     }
 
     /// Takes a source out of the table. `stays_open` says that its descriptor outlives it; else closing it ends the watch

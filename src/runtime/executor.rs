@@ -24,7 +24,7 @@ impl Executor {
         Executor { queue: RefCell::default(), tasks: RefCell::new(Slots::new()) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&self, runnable: Runnable) {
         self.queue.borrow_mut().push_back(runnable);
     }
@@ -76,13 +76,14 @@ impl Executor {
 /// Puts a woken task where its core will find it. Called by wakers, from any thread.
 #[inline]
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
-    let mut runnable = Some(runnable);
-    with_current(|core| {
-        if Arc::ptr_eq(&core.inbox, inbox) {
-            runnable.take().into_iter().for_each(|runnable| core.executor.push(runnable));
-        }
-    });
-    let Some(runnable) = runnable else { return };
+    match with_current(|core| Arc::ptr_eq(&core.inbox, inbox).then(|| core.clone())).flatten() {
+        Some(core) => core.executor.push(runnable),
+        None => schedule_elsewhere(inbox, runnable),
+    }
+}
+
+#[cold]
+fn schedule_elsewhere(inbox: &Inbox, runnable: Runnable) {
     if let Err(Mail::Wake(orphan)) = inbox.send(Mail::Wake(runnable)) {
         // The core is gone, and so is its thread, the only one that may drop this future.
         std::mem::forget(orphan);

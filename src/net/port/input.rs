@@ -15,10 +15,8 @@ impl Port {
         if readiness == Readiness::NONE {
             self.state.clear(Flag::AGAIN);
         }
-        if readiness.contains(Readiness::WRITE) && self.state.take(Flag::BLOCKED) {
-            self.flush();
-            // A stream that writes past the queue waits for the socket itself.
-            self.wake_writers();
+        if readiness.contains(Readiness::WRITE) && self.has(Flag::BLOCKED) {
+            self.unblock();
         }
         if readiness.contains(Readiness::READ) {
             self.state.set(Flag::READABLE);

@@ -38,7 +38,7 @@ impl Port {
 
     /// Gives an encoder the write queue, unless more than `high` bytes are in it. An encoder that fails half-way leaves
     /// nothing behind.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_output<E>(
         &self,
         high: usize,
@@ -56,22 +56,29 @@ impl Port {
             self.outbound.set(Some(queue));
             return Err(Unsent::Full);
         }
-        let encoded = encode(&mut Output::new(&mut queue, Some(self)));
-        let written_through = queue.take_written_through();
-        if encoded.is_err() {
-            queue.truncate(before);
+        let mut output = Output::new(&mut queue, Some(self));
+        match encode(&mut output) {
+            Ok(()) => {
+                self.outbound.set(Some(queue));
+                Ok(())
+            }
+            Err(error) => {
+                let written_through = output.is_written_through();
+                self.take_back(queue, before, written_through);
+                Err(Unsent::Refused(error))
+            }
         }
-        self.outbound.set(Some(queue));
-        encoded.map_err(|error| self.refused(error, written_through))
     }
 
+    /// Leaves nothing of a message in the queue that had `before` bytes.
     #[cold]
-    fn refused<E>(&self, error: E, written_through: bool) -> Unsent<E> {
+    fn take_back(&self, mut queue: Box<Outbound>, before: usize, written_through: bool) {
+        queue.truncate(before);
+        self.outbound.set(Some(queue));
         if written_through {
-            // A part of the message is on its way: the stream is out of step for good.
+            // A part of it is on its way: the stream is out of step for good.
             self.notify(Flag::ABORT);
         }
-        Unsent::Refused(error)
     }
 
     /// Writes as much of the queue as the socket takes.
@@ -83,7 +90,7 @@ impl Port {
         while !queue.is_empty() {
             let sent = match queue.as_slice() {
                 Some(bytes) => self.socket.send(bytes),
-                None => queue.with_slices(&[], |slices| self.socket.send_vectored(slices)),
+                None => self.send_segments(&queue),
             };
             match sent {
                 Poll::Ready(Ok(written)) => queue.advance(written),
@@ -97,21 +104,23 @@ impl Port {
                 }
             }
         }
-        self.keep_queue(queue);
-        if let Some(rare) = self.rare.get() {
-            self.tell_of_room(rare);
-        }
-    }
-
-    fn keep_queue(&self, queue: Box<Outbound>) {
         if queue.is_empty() {
             self.give_outbound(queue);
         } else {
             self.outbound.set(Some(queue));
         }
+        if let Some(rare) = self.rare.get() {
+            self.tell_of_room(rare);
+        }
     }
 
-    #[inline]
+    /// Out of the usual way, and so are the many slices that it keeps on the stack.
+    #[inline(never)]
+    fn send_segments(&self, queue: &Outbound) -> Poll<io::Result<usize>> {
+        queue.with_slices(&[], |slices| self.socket.send_vectored(slices))
+    }
+
+    #[inline(always)]
     pub(super) fn give_outbound(&self, queue: Box<Outbound>) {
         self.core.pool.borrow_mut().give_outbound(queue);
     }
@@ -119,6 +128,15 @@ impl Port {
     fn block(&self) {
         self.state.set(Flag::BLOCKED);
         self.arm();
+    }
+
+    /// The socket takes bytes again.
+    #[cold]
+    pub(super) fn unblock(&self) {
+        self.state.clear(Flag::BLOCKED);
+        self.flush();
+        // A stream that writes past the queue waits for the socket itself.
+        self.wake_writers();
     }
 
     /// Has the queue written at the end of this turn, together with what is queued until then.
