@@ -93,9 +93,10 @@ fn for_raw_lines_and_length_delimited() {
         ("a frame", &frames, frame(64)),
         ("40 frames", &frames, frame(100).repeat(40)),
     ] {
-        // A ring that is lent while the next size class is learnt may still be made: a handful, not one a message.
+        // The ten connections may now be busy all at once for the first time, each with a ring and a write queue of its
+        // own, two allocations each: some tens, not one a message.
         let allocations = allocations(server, &message);
-        assert!(allocations <= 4, "{what}: {allocations} allocations in 1,000 messages");
+        assert!(allocations <= 50, "{what}: {allocations} allocations in 1,000 messages");
     }
 }
 

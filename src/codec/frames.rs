@@ -26,13 +26,16 @@ pub(crate) fn frame_end<D: Decoder>(
     }
 }
 
+/// A frame, and the bytes behind it.
+type Split<'a> = (&'a mut [u8], &'a mut [u8]);
+
 /// Cuts off the frame at the front of `bytes`, which are the contiguous part of a ring's input: what [`frame_end`] says,
 /// without a look at the ring. `None` leaves the question to that.
 #[inline]
 pub(crate) fn split_frame<'a, D: Decoder>(
     decoder: &mut D,
     bytes: &'a mut [u8],
-) -> Result<Option<(&'a mut [u8], &'a mut [u8])>, ProtocolError> {
+) -> Result<Option<Split<'a>>, ProtocolError> {
     if bytes.is_empty() {
         return Ok(None);
     }

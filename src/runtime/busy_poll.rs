@@ -1,8 +1,10 @@
 //! Whether to poll on before a sleep.
 //!
 //! Falling asleep and being woken costs more than a small message. Where one event follows another within some tens of
-//! microseconds it can be cheaper, and is much faster, to poll on. Two questions decide, both by what was seen lately:
+//! microseconds it can be cheaper, and is much faster, to poll on. Three questions decide, all by what was seen lately:
 //!
+//! - *Is the work light?* What a sleep costs is little beside the handling of many bytes, and to come early for them is to
+//!   come too often. A core that streams never polls on.
 //! - *Are the gaps short?* Only after a streak of short gaps is polling considered. Each time that it waits in vain the
 //!   streak must be twice as long, and each time that an event comes it may be shorter again. A server with rare events
 //!   never polls on.
@@ -14,6 +16,10 @@ use crate::io::Nanos;
 
 /// The streak of short gaps that is asked for at best, and at worst.
 const STREAK: (u32, u32) = (4, 1024);
+/// The bytes that a turn may bring on average for its work to count as light, and over how many turns (a power of two's
+/// exponent) the average fades.
+const LIGHT: u64 = 8 * 1024;
+const FADES: u32 = 4;
 /// The waits over which the cost of sleeping and that of polling are measured.
 const MEASURED: u32 = 256;
 /// How many waits a verdict for polling holds, and one against it at first and at last.
@@ -37,6 +43,8 @@ enum Phase {
 pub(super) struct BusyPoll {
     /// How long to poll on; 0: never.
     limit: Nanos,
+    /// The bytes that a turn has brought of late, times 2^[`FADES`].
+    load: u64,
     /// Short gaps since the last long one.
     streak: u32,
     /// The streak from which on to poll.
@@ -57,6 +65,7 @@ impl BusyPoll {
     pub(super) fn new(limit: Nanos) -> BusyPoll {
         BusyPoll {
             limit,
+            load: 0,
             streak: 0,
             needed: STREAK.0,
             phase: Phase::MeasureSleep,
@@ -73,16 +82,17 @@ impl BusyPoll {
         self.limit
     }
 
-    /// What has been done since the last call, by which the cost is judged.
+    /// What this turn has brought, by which the load and the cost are judged.
     #[inline]
     pub(super) fn worked(&mut self, events: usize, bytes: usize) {
+        self.load = self.load - (self.load >> FADES) + bytes as u64;
         self.work += events as u64 * EVENT + bytes as u64;
     }
 
     /// Whether to poll on before the sleep that is due. `processor_time` is asked for at the borders of a measurement.
     #[inline]
     pub(super) fn is_worth_it(&mut self, processor_time: impl FnOnce() -> Nanos) -> bool {
-        if self.streak < self.needed || self.limit == 0 {
+        if self.streak < self.needed || self.load > LIGHT << FADES || self.limit == 0 {
             return false;
         }
         self.left -= 1;
@@ -147,11 +157,12 @@ mod tests {
         busy: BusyPoll,
         processor_time: Nanos,
         polls: u32,
+        bytes: usize,
     }
 
     impl Core {
         fn new() -> Core {
-            Core { busy: BusyPoll::new(LIMIT), processor_time: 1, polls: 0 }
+            Core { busy: BusyPoll::new(LIMIT), processor_time: 1, polls: 0, bytes: 64 }
         }
 
         fn waits(&mut self, n: u32, gap: Nanos, sleep_costs: Nanos, poll_costs: Nanos) {
@@ -164,7 +175,7 @@ mod tests {
                     self.processor_time += sleep_costs;
                     self.busy.slept(gap);
                 }
-                self.busy.worked(1, 64);
+                self.busy.worked(1, self.bytes);
             }
         }
     }
@@ -188,6 +199,17 @@ mod tests {
         let mut core = Core::new();
         core.waits(100_000, 15_000, 14_000, 28_000);
         assert!(core.polls < 2_000, "{} of 100,000", core.polls);
+    }
+
+    #[test]
+    fn streams_are_slept_for() {
+        let mut core = Core::new();
+        core.bytes = 32 * 1024;
+        core.waits(100_000, 15_000, 22_000, 20_000);
+        assert!(core.polls < 10, "{} of 100,000", core.polls);
+        core.bytes = 64;
+        core.waits(100_000, 15_000, 22_000, 20_000);
+        assert!(core.polls > 90_000, "{} of 100,000", core.polls);
     }
 
     #[test]

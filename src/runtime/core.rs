@@ -18,6 +18,11 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+/// Bytes that one source may bring before others that have more to read, too: about a millisecond. What its peer has just
+/// written is still in cache, and what waits is not; to take turns after every read costs a streaming server half as much
+/// again.
+const STREAK: usize = 4 * 1024 * 1024;
+
 /// What can be set of a core.
 #[derive(Clone, Debug)]
 pub(crate) struct CoreConfig {
@@ -62,6 +67,8 @@ pub(crate) struct Core {
     pub(super) handled: Cell<usize>,
     /// Sources that want to be looked at in the next turn, event or not.
     pub(super) again: RefCell<VecDeque<Key>>,
+    /// Which of them was looked at last, and how many bytes it has brought since another was.
+    pub(super) streak: Cell<Option<(Key, usize)>>,
     /// Sources that have something to write at the end of this turn.
     pub(super) unflushed: RefCell<Vec<Key>>,
     pub(super) executor: Executor,
@@ -92,6 +99,7 @@ impl Core {
             events: RefCell::default(),
             handled: Cell::new(0),
             again: RefCell::default(),
+            streak: Cell::default(),
             unflushed: RefCell::default(),
             executor: Executor::new(),
             timers: RefCell::new(Wheel::new()),
@@ -161,10 +169,15 @@ impl Core {
         self.sources.borrow().iter().map(|(_, source)| source.clone()).collect()
     }
 
-    /// Has the source looked at in the next turn, although no event names it.
+    /// Has the source looked at in the next turn, although no event names it: before others that wait for that if it was
+    /// the last one, until its streak ends.
     #[inline]
     pub(crate) fn look_again(&self, key: Key) {
-        self.again.borrow_mut().push_back(key);
+        let mut again = self.again.borrow_mut();
+        match self.streak.get() {
+            Some((last, read)) if last == key && read < STREAK => again.push_front(key),
+            _ => again.push_back(key),
+        }
     }
 
     /// Has the source flushed at the end of this turn.

@@ -100,8 +100,11 @@ impl Core {
         let again = self.again.borrow().len();
         let mut read_again = 0;
         for _ in 0..again {
-            let key = self.again.borrow_mut().pop_front();
-            read_again += key.map_or(0, |key| self.look(key, Readiness::NONE));
+            let Some(key) = self.again.borrow_mut().pop_front() else { break };
+            let read = self.look(key, Readiness::NONE);
+            let before = self.streak.get().filter(|(last, _)| *last == key).map_or(0, |(_, read)| read);
+            self.streak.set(Some((key, before + read)));
+            read_again += read;
             if read_again >= DRAIN {
                 break;
             }
@@ -152,11 +155,15 @@ impl Core {
         if self.unflushed.borrow().is_empty() {
             return;
         }
-        for key in self.unflushed.take() {
+        let mut unflushed = self.unflushed.take();
+        for key in unflushed.drain(..) {
             if let Some(source) = self.source(key) {
                 source.flush();
             }
         }
+        // Its room is kept, unless a flush has asked for another one.
+        let later = self.unflushed.replace(unflushed);
+        self.unflushed.borrow_mut().extend(later);
     }
 
     pub(super) fn clear_sources(&self) {

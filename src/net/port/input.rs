@@ -24,7 +24,8 @@ impl Port {
         if readiness.contains(Readiness::END) {
             self.state.set(Flag::END_NEAR);
         }
-        let closed_to_input = Flag::LENT.or(Flag::PAUSED).or(Flag::ENDED);
+        // One that is to be looked at again waits for its turn: an event is no reason to be before others.
+        let closed_to_input = Flag::LENT.or(Flag::PAUSED).or(Flag::ENDED).or(Flag::AGAIN);
         let read = if self.has(Flag::READABLE) && !self.has(closed_to_input) { self.drain() } else { 0 };
         self.arm();
         read
