@@ -1,10 +1,9 @@
 // A protocol of one's own, on a server and on a client: `cargo run --example protocol`.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 use tiderace::codec::{Decoder, Encoder, Input, Output};
-use tiderace::{Conn, Handler, Result, Server, connect};
+use tiderace::{Address, Conn, Handler, Result, Server, connect};
 
 // ANCHOR: protocol
 /// A frame: one byte that says what it is, one byte that says how long its text is, and the text.
@@ -56,7 +55,7 @@ impl Handler for Shout {
 // ANCHOR_END: server
 
 // ANCHOR: client
-async fn ask(address: SocketAddr) -> Result {
+async fn ask(address: Address) -> Result {
     let mut notes = connect(address).await?.framed(Tagged);
     notes.send(&Note { kind: 7, text: "is anybody there?" }).await?;
     println!("{:?}", notes.next().await?);
@@ -66,7 +65,7 @@ async fn ask(address: SocketAddr) -> Result {
 
 fn main() -> Result {
     let server = Server::new().cores(1).listen("tcp://127.0.0.1:0", Tagged, || Shout)?;
-    let (address, handle) = (server.local_addrs()[0], server.handle());
+    let (address, handle) = (server.local_addrs().remove(0), server.handle());
     let serving = thread::spawn(|| server.run());
 
     tiderace::block_on(ask(address))?;

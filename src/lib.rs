@@ -47,10 +47,10 @@ mod timer;
 pub use connection::{Conn, ConnectionId, Handle, HandleSendError, Handler, TrySendError};
 pub use error::{CloseReason, Error, Result};
 pub use framed::Framed;
-pub use io::{Address, AddressError, Endpoint};
+pub use io::{Address, AddressError, Endpoint, KeepAlive, SocketOptions};
 pub use net::{Stream, connect};
 pub use runtime::{
-    Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, block_on, interval, sleep, sleep_until, spawn_local,
-    timeout, yield_now,
+    Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, after, at, block_on, every, interval, sleep, sleep_until,
+    spawn_local, timeout, yield_now,
 };
-pub use server::{Listen, Server, ServerHandle};
+pub use server::{Balance, Bind, Choose, Listen, Server, ServerHandle};

@@ -29,3 +29,6 @@ pub(crate) const BACKLOG: u32 = 4096;
 
 /// Connections that are accepted from one listener in one turn.
 pub(crate) const ACCEPT: usize = 64;
+
+/// Accepted connections that may wait for another core to take them.
+pub(crate) const INTAKE: usize = 1024;

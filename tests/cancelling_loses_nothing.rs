@@ -31,7 +31,7 @@ fn a_next_that_is_dropped_loses_no_frame() {
     let (tell, _told) = events();
     let server = serve(2, LengthDelimited::default(), move || EchoFrames(tell.clone()));
     block_on(async {
-        let mut frames = connect(server.address).await.unwrap().framed(LengthDelimited::default());
+        let mut frames = connect(&server.address).await.unwrap().framed(LengthDelimited::default());
         for i in 0..300_u32 {
             let payload = noise(u64::from(i), 1 + (i as usize * 37) % 5000);
             frames.send(&payload).await.unwrap();
@@ -121,7 +121,7 @@ fn nobody_there_is_an_error_that_names_the_address() {
 #[test]
 fn a_name_is_looked_up() {
     let server = serve(1, Raw, || Echo);
-    let port = server.address.port();
+    let port = server.address.port().unwrap();
     block_on(async {
         let mut stream = connect(format!("tcp://localhost:{port}")).await.unwrap();
         stream.write_all(b"hello").await.unwrap();
@@ -135,7 +135,7 @@ fn a_name_is_looked_up() {
 fn a_stream_reads_and_writes_as_futures_io_expects() -> Result {
     let server = serve(1, Raw, || Echo);
     block_on(async {
-        let stream = connect(server.address).await?;
+        let stream = connect(&server.address).await?;
         let sent = noise(1, 3 << 20);
         let (mut reader, mut writer) = futures_lite::io::split(stream);
         let expected = sent.clone();

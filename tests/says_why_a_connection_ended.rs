@@ -187,6 +187,6 @@ fn a_taken_port_is_named() {
 
     // Two of ours do not share a port by accident either.
     let (first, _ended, _handles) = puppets(2);
-    let error = Server::new().listen(first.address, Lines::default(), || -> Puppet { unreachable!() }).unwrap_err();
+    let error = Server::new().listen(&first.address, Lines::default(), || -> Puppet { unreachable!() }).unwrap_err();
     assert!(matches!(error, Error::Bind { .. }), "{error}");
 }

@@ -40,13 +40,13 @@ fn a_slow_reader_costs_its_write_limit_and_no_more() {
         let server = Server::new().cores(cores).write_marks(64 * 1024, 32 * 1024);
         let server = server.listen("tcp://127.0.0.1:0", Raw, move || hose.clone()).unwrap();
         let server = server.listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap();
-        let echo = server.local_addrs()[1];
+        let echo = server.local_addrs()[1].clone();
         let server = Running::start(server);
         let mut stalled: Vec<_> = (0..100).map(|_| server.connect()).collect();
         stalled.iter_mut().for_each(|stream| stream.write_all(b"go").unwrap());
         until("the queues are full", || most.load(SeqCst) > 64 * 1024);
         // Others are served meanwhile.
-        let mut other = TcpStream::connect(echo).unwrap();
+        let mut other = TcpStream::connect(&echo).unwrap();
         for _ in 0..100 {
             echoes(&mut other, b"unharmed");
         }

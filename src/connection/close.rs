@@ -17,7 +17,7 @@ use std::time::Duration;
 pub(super) async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) {
     let link = session.conn.link.clone();
     let port: &Port = &link;
-    let limit = session.settings().close;
+    let limit = session.conn.settings().close;
     let reason = deliver(port, blame(reason, port), limit).await;
     log(&session.conn, &reason);
     let told = session.handler.on_close(&mut session.conn, &reason);
@@ -95,7 +95,7 @@ async fn unless_aborted<T>(port: &Port, mut poll: impl FnMut(&mut Context<'_>) -
 }
 
 fn log<H: crate::codec::Codec>(conn: &Conn<H>, reason: &CloseReason) {
-    let (connection, peer) = (conn.id, conn.peer_addr().ok());
+    let (connection, peer) = (conn.id(), conn.peer_addr().ok());
     match reason {
         CloseReason::Panic(_) => tracing::error!(%connection, ?peer, %reason, "close"),
         CloseReason::Protocol(_) | CloseReason::Handler(_) | CloseReason::Timeout { .. } => {

@@ -1,13 +1,15 @@
 //! The connection as its handler sees it.
 
 use super::handle::Handle;
+use super::settings::{Counted, Settings};
 use crate::codec::{Codec, Encoder};
 use crate::error::{Error, Result};
-use crate::io::Address;
+use crate::io::{Address, SocketOptions};
 use crate::net::{Flag, Limits, Link, Unsent};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -20,6 +22,10 @@ impl ConnectionId {
 
     pub(crate) fn new(core: usize, count: u64) -> ConnectionId {
         ConnectionId((core as u64) << ConnectionId::CORE_SHIFT | count & ((1 << ConnectionId::CORE_SHIFT) - 1))
+    }
+
+    pub(super) fn of<E>(link: &Link<E>) -> ConnectionId {
+        ConnectionId(link.number())
     }
 
     /// The number itself.
@@ -48,7 +54,7 @@ impl fmt::Debug for ConnectionId {
 /// A connection, lent to its [`Handler`](crate::Handler).
 pub struct Conn<C: Codec> {
     pub(super) link: Rc<Link<C::Encoder>>,
-    pub(super) id: ConnectionId,
+    pub(super) counted: Counted,
 }
 
 impl<C: Codec> Conn<C> {
@@ -141,12 +147,27 @@ impl<C: Codec> Conn<C> {
 
     /// A handle for other threads and tasks.
     pub fn handle(&self) -> Handle<C> {
-        Handle::new(&self.link, self.id)
+        Handle::new(&self.link)
     }
 
     /// This connection's number.
     pub fn id(&self) -> ConnectionId {
-        self.id
+        ConnectionId::of(&self.link)
+    }
+
+    /// By which of its server's listeners the connection came: their number, in the order of the
+    /// [`listen`](crate::Server::listen)s. `None` for one that did not come by a listener.
+    pub fn listener(&self) -> Option<usize> {
+        self.settings().listener
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.counted.0
+    }
+
+    /// The options of the socket below.
+    pub fn options(&self) -> SocketOptions<'_> {
+        SocketOptions::of(self.link.socket.as_fd())
     }
 
     /// The address of the other end.
@@ -183,9 +204,17 @@ pub(crate) fn error<E: std::error::Error + Send + Sync + 'static>(unsent: Unsent
     }
 }
 
+impl<C: Codec> AsFd for Conn<C> {
+    /// The socket, to set what [`options`](Conn::options) does not have, or to duplicate it. It must be neither read nor
+    /// written through.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.socket.as_fd()
+    }
+}
+
 impl<C: Codec> fmt::Debug for Conn<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Conn").field("id", &self.id).field("peer", &self.peer_addr().ok()).finish_non_exhaustive()
+        f.debug_struct("Conn").field("id", &self.id()).field("peer", &self.peer_addr().ok()).finish_non_exhaustive()
     }
 }
 

@@ -1,23 +1,19 @@
 //! The task of a connection: it decodes every complete frame in the ring and calls the handler for each.
 
 use super::close::close;
+use super::settings::{Admission, Counted, Settings};
 use super::supervise::Supervise;
 use super::{Conn, ConnectionId, Handler};
 use crate::buffer::Ring;
 use crate::codec::{Codec, Decoder, ProtocolError, frame_end, split_frame};
 use crate::error::{CloseReason, Error};
 use crate::io::{Address, Socket};
-use crate::net::{Flag, Limits, Link, Port};
-use crate::runtime::{Core, yield_now};
-use std::cell::Cell;
+use crate::net::{Flag, Link, Port};
+use crate::runtime::yield_now;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::Waker;
-use std::time::Duration;
 
 /// Frames that a connection handles before it lets others run.
 const FRAMES: u32 = 256;
@@ -27,28 +23,11 @@ const REQUESTS: Flag = Flag::CLOSE.or(Flag::STOP).or(Flag::WAKE);
 /// Before the next message, see to this.
 const INTERRUPTED: Flag = REQUESTS.or(Flag::PAUSED);
 
-/// What the connections of one listener on one core have in common.
-pub(crate) struct Settings {
-    pub(crate) write: Limits,
-    /// How long a close may take.
-    pub(crate) close: Duration,
-    /// Connections that are open on this core, for other threads to read.
-    pub(crate) open: Arc<AtomicUsize>,
-    /// Waits for the last of them.
-    pub(crate) emptied: Cell<Option<Waker>>,
-}
-
-/// Counts a connection for as long as it exists.
-struct Counted(Rc<Settings>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if self.0.open.fetch_sub(1, Relaxed) == 1
-            && let Some(waker) = self.0.emptied.take()
-        {
-            waker.wake();
-        }
-    }
+/// A connection that has been accepted, and let in.
+pub(crate) struct Incoming {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Address,
+    pub(crate) admission: Admission,
 }
 
 /// Everything of one connection. The decoder stands beside the handler, so that a message may borrow from the one while
@@ -57,29 +36,36 @@ pub(crate) struct Session<H: Handler> {
     pub(super) handler: H,
     pub(super) conn: Conn<H::Codec>,
     decoder: <H::Codec as Codec>::Decoder,
-    counted: Counted,
 }
 
 impl<H: Handler> Session<H> {
     pub(crate) fn new(
-        core: &Rc<Core>,
-        socket: Socket,
-        peer: Address,
+        incoming: Incoming,
         codec: &H::Codec,
         handler: H,
         settings: &Rc<Settings>,
     ) -> io::Result<Session<H>> {
-        let (decoder, encoder) = codec.halves();
-        let encoder = Cell::new(Some((socket, peer, encoder)));
+        let (core, (decoder, encoder)) = (&settings.core, codec.halves());
+        let number = ConnectionId::new(core.index, core.next_connection());
+        let Incoming { socket, peer, admission } = incoming;
+        let mut parts = Some((socket, peer, encoder));
         let link = core.register(|key| {
-            let (socket, peer, encoder) = encoder.take().expect("registered once");
+            let (socket, peer, encoder) = parts.take().expect("registered once");
             let port = Port::new(core.clone(), key, socket, settings.write, Flag::SERVED).with_peer(peer);
-            Rc::new(Link::new(port, encoder))
+            Rc::new(Link::new(port, encoder, number.as_u64()))
         })?;
         link.arm();
-        settings.open.fetch_add(1, Relaxed);
-        let id = ConnectionId::new(core.index, core.next_connection());
-        Ok(Session { handler, conn: Conn { link, id }, decoder, counted: Counted(settings.clone()) })
+        Ok(Session::over(link, decoder, handler, Counted::new(settings.clone(), admission)))
+    }
+
+    /// A session over a link that is registered already.
+    pub(super) fn over(
+        link: Rc<Link<<H::Codec as Codec>::Encoder>>,
+        decoder: <H::Codec as Codec>::Decoder,
+        handler: H,
+        counted: Counted,
+    ) -> Session<H> {
+        Session { handler, conn: Conn { link, counted }, decoder }
     }
 }
 
@@ -114,13 +100,9 @@ pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output =
 }
 
 impl<H: Handler> Session<H> {
-    pub(super) fn settings(&self) -> &Settings {
-        &self.counted.0
-    }
-
     /// Handles messages until something ends that.
     async fn converse(&mut self) -> Result<Infallible, End> {
-        tracing::debug!(connection = %self.conn.id, peer = ?self.conn.peer_addr().ok(), "open");
+        tracing::debug!(connection = %self.conn.id(), peer = ?self.conn.peer_addr().ok(), "open");
         self.handler.on_open(&mut self.conn).await?;
         loop {
             if self.port().has(REQUESTS) {
@@ -226,7 +208,7 @@ mod tests {
     /// What an idle connection costs is these two and the entries that name them; whoever makes them larger should know.
     #[test]
     fn a_connection_stays_small() {
-        assert!(size_of::<Link<Raw>>() <= 104, "{}", size_of::<Link<Raw>>());
-        assert!(size_of_result(drive::<Echo>) <= 192, "{}", size_of_result(drive::<Echo>));
+        assert!(size_of::<Link<Raw>>() <= 112, "{}", size_of::<Link<Raw>>());
+        assert!(size_of_result(drive::<Echo>) <= 184, "{}", size_of_result(drive::<Echo>));
     }
 }

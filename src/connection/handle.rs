@@ -35,9 +35,9 @@ struct Shared {
 }
 
 impl<C: Codec> Handle<C> {
-    pub(super) fn new(link: &Rc<Link<C::Encoder>>, id: ConnectionId) -> Self {
+    pub(crate) fn new(link: &Rc<Link<C::Encoder>>) -> Self {
         let (core, key, peer) = (link.core.remote(), link.key, link.peer().ok().cloned());
-        let shared = Shared { core, key, id, peer, gauge: link.gauge().clone() };
+        let shared = Shared { core, key, id: ConnectionId::of(link), peer, gauge: link.gauge().clone() };
         Handle { shared: Arc::new(shared), codec: PhantomData }
     }
 
@@ -173,6 +173,21 @@ impl<C: Codec> Handle<C> {
             }
         }
     }
+}
+
+/// Calls `visit` for each connection of a core that speaks `C`, and says how many these are.
+pub(crate) fn visit<C: Codec>(core: &runtime::Core, visit: impl Fn(Handle<C>)) -> usize {
+    let mut visited = 0;
+    for source in core.sources() {
+        let source: Rc<dyn Any> = source;
+        if let Ok(link) = source.downcast::<Link<C::Encoder>>()
+            && link.has(Flag::SERVED)
+        {
+            visit(Handle::new(&link));
+            visited += 1;
+        }
+    }
+    visited
 }
 
 /// Queues a message outside of the connection's own task. A panic of the encoder ends that connection, not its core and

@@ -6,10 +6,13 @@ mod conn;
 mod drive;
 mod handle;
 mod handler;
+mod settings;
 mod supervise;
 
 pub use conn::{Conn, ConnectionId, TrySendError};
 pub use handle::{Handle, HandleSendError};
 pub use handler::Handler;
 
-pub(crate) use drive::{Session, Settings, drive};
+pub(crate) use drive::{Incoming, Session, drive};
+pub(crate) use handle::visit;
+pub(crate) use settings::{ConnectionLimit, ConnectionLimits, Settings};

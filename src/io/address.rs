@@ -1,12 +1,13 @@
-//! Addresses: what a user writes and what a socket says.
+//! The addresses that sockets have.
 
-use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
-use std::str::FromStr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-/// The address of one end of a connection.
+/// The address of one end of a connection: host and port, or the name of a Unix socket, which may have none.
 ///
 /// It is small, because every connection keeps one.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -16,11 +17,34 @@ pub struct Address(Family);
 enum Family {
     V4(SocketAddrV4),
     V6(Box<SocketAddrV6>),
+    /// `None`: a socket that was never bound, as most clients are.
+    Unix(Option<Box<UnixName>>),
+}
+
+/// The name of a Unix socket (unix(7)).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum UnixName {
+    /// A file.
+    Path(PathBuf),
+    /// A name that is no file, on Linux.
+    Abstract(Box<[u8]>),
 }
 
 impl Address {
     pub(crate) fn of(address: &socket2::SockAddr) -> io::Result<Address> {
-        address.as_socket().map(Address::from).ok_or_else(|| io::ErrorKind::Unsupported.into())
+        if let Some(address) = address.as_socket() {
+            return Ok(address.into());
+        }
+        let name = if let Some(path) = address.as_pathname() {
+            Some(UnixName::Path(path.into()))
+        } else if let Some(name) = address.as_abstract_namespace() {
+            Some(UnixName::Abstract(name.into()))
+        } else if address.is_unix() {
+            None
+        } else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        Ok(Address(Family::Unix(name.map(Box::new))))
     }
 
     /// Host and port, of an address that has them.
@@ -28,6 +52,7 @@ impl Address {
         Some(match &self.0 {
             Family::V4(v4) => SocketAddr::V4(*v4),
             Family::V6(v6) => SocketAddr::V6(**v6),
+            Family::Unix(_) => return None,
         })
     }
 
@@ -40,6 +65,53 @@ impl Address {
     pub fn port(&self) -> Option<u16> {
         self.as_socket().map(|address| address.port())
     }
+
+    /// The file of a Unix socket that has one.
+    pub fn as_path(&self) -> Option<&Path> {
+        match &self.0 {
+            Family::Unix(Some(name)) => name.as_path(),
+            _ => None,
+        }
+    }
+
+    /// The abstract name of a Unix socket that has one, without the zero byte that it begins with in the kernel.
+    pub fn as_abstract_name(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Family::Unix(Some(name)) => match &**name {
+                UnixName::Abstract(name) => Some(name),
+                UnixName::Path(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(super) fn unix_name(&self) -> Option<&UnixName> {
+        match &self.0 {
+            Family::Unix(name) => name.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether it belongs to a Unix socket.
+    pub fn is_unix(&self) -> bool {
+        matches!(self.0, Family::Unix(_))
+    }
+}
+
+impl UnixName {
+    pub(crate) fn as_path(&self) -> Option<&Path> {
+        match self {
+            UnixName::Path(path) => Some(path),
+            UnixName::Abstract(_) => None,
+        }
+    }
+
+    pub(crate) fn to_socket_address(&self) -> io::Result<socket2::SockAddr> {
+        match self {
+            UnixName::Path(path) => socket2::SockAddr::unix(path),
+            UnixName::Abstract(name) => socket2::SockAddr::unix(OsStr::from_bytes(&[b"\0", &name[..]].concat())),
+        }
+    }
 }
 
 impl From<SocketAddr> for Address {
@@ -51,11 +123,24 @@ impl From<SocketAddr> for Address {
     }
 }
 
+/// So that an address can be given to the standard library, too. A Unix socket's is an error.
+impl ToSocketAddrs for Address {
+    type Iter = std::option::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        let unix = || io::Error::new(io::ErrorKind::Unsupported, format!("expected a host and a port, met {self}"));
+        self.as_socket().map(|address| Some(address).into_iter()).ok_or_else(unix)
+    }
+}
+
 impl fmt::Display for Address {
+    /// Host and port; `unix:` and a path, or `@` and an abstract name, or nothing.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Family::V4(v4) => v4.fmt(f),
             Family::V6(v6) => v6.fmt(f),
+            Family::Unix(Some(name)) => write!(f, "unix:{name}"),
+            Family::Unix(None) => f.write_str("unix:"),
         }
     }
 }
@@ -66,180 +151,17 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Why a string is not an address.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum AddressError {
-    /// The part before `://` names no transport of this library.
-    Scheme {
-        /// What was met.
-        scheme: String,
-    },
-    /// What follows the scheme is not `HOST:PORT`.
-    HostAndPort {
-        /// What was met.
-        found: String,
-    },
-    /// The host's name has no address, or none of the family that the scheme asks for.
-    Unresolved {
-        /// The host and port.
-        host: String,
-        /// What the resolver said, if it failed.
-        source: Option<io::Error>,
-    },
-}
-
-impl fmt::Display for AddressError {
+impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AddressError::Scheme { scheme } => write!(f, "expected tcp://, tcp4:// or tcp6://, met {scheme}://"),
-            AddressError::HostAndPort { found } => write!(f, "expected HOST:PORT, met {found:?}"),
-            AddressError::Unresolved { host, source: Some(error) } => write!(f, "{host} can not be resolved: {error}"),
-            AddressError::Unresolved { host, source: None } => write!(f, "{host} has no address of the asked family"),
+            UnixName::Path(path) => path.display().fmt(f),
+            UnixName::Abstract(name) => write!(f, "@{}", name.escape_ascii()),
         }
     }
 }
 
-impl std::error::Error for AddressError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            AddressError::Unresolved { source: Some(error), .. } => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<Infallible> for AddressError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
-/// A place to listen on or to connect to.
-///
-/// It is made from `"tcp://HOST:PORT"`, where `tcp4` and `tcp6` insist on a family, no scheme means `tcp`, no host means
-/// every interface and port 0 means a free one; or from a [`SocketAddr`].
-///
-/// ```
-/// use tiderace::Endpoint;
-///
-/// assert!(Endpoint::try_from("tcp://127.0.0.1:1833").is_ok());
-/// assert!(Endpoint::try_from("tcp6://[::1]:1833").is_ok());
-/// let error = Endpoint::try_from("carrier-pigeon://loft").unwrap_err();
-/// assert_eq!(error.to_string(), "expected tcp://, tcp4:// or tcp6://, met carrier-pigeon://");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint(Kind);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    Socket(SocketAddr),
-    Named { host: String, port: u16, family: Families },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Families {
-    Both,
-    V4,
-    V6,
-}
-
-impl Families {
-    fn admits(self, address: &SocketAddr) -> bool {
-        match self {
-            Families::Both => true,
-            Families::V4 => address.is_ipv4(),
-            Families::V6 => address.is_ipv6(),
-        }
-    }
-}
-
-impl Endpoint {
-    /// The address, where no resolver need be asked for it.
-    pub(crate) fn as_socket(&self) -> Option<SocketAddr> {
-        match self.0 {
-            Kind::Socket(address) => Some(address),
-            Kind::Named { .. } => None,
-        }
-    }
-
-    /// The addresses of the place, at least one. A name is looked up, which blocks.
-    pub(crate) fn resolve(&self) -> Result<Vec<SocketAddr>, AddressError> {
-        let (host, port, family) = match &self.0 {
-            Kind::Socket(address) => return Ok(vec![*address]),
-            Kind::Named { host, port, family } => (host, *port, *family),
-        };
-        let unresolved = |source| AddressError::Unresolved { host: format!("{host}:{port}"), source };
-        let found = (host.as_str(), port).to_socket_addrs().map_err(|error| unresolved(Some(error)))?;
-        let found: Vec<_> = found.filter(|address| family.admits(address)).collect();
-        if found.is_empty() { Err(unresolved(None)) } else { Ok(found) }
-    }
-}
-
-impl fmt::Display for Endpoint {
+impl fmt::Debug for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Socket(address) => address.fmt(f),
-            Kind::Named { host, port, .. } => write!(f, "{host}:{port}"),
-        }
-    }
-}
-
-impl FromStr for Endpoint {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Endpoint, AddressError> {
-        let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
-        let family = match scheme {
-            "tcp" => Families::Both,
-            "tcp4" => Families::V4,
-            "tcp6" => Families::V6,
-            _ => return Err(AddressError::Scheme { scheme: scheme.into() }),
-        };
-        if let Ok(address) = rest.parse::<SocketAddr>() {
-            let unfit = || AddressError::Unresolved { host: rest.into(), source: None };
-            return family.admits(&address).then_some(address.into()).ok_or_else(unfit);
-        }
-        let malformed = || AddressError::HostAndPort { found: rest.into() };
-        let (host, port) = rest.rsplit_once(':').ok_or_else(malformed)?;
-        let port = port.parse().map_err(|_| malformed())?;
-        if host.contains([':', '/', '[', ']', '@', ' ']) {
-            return Err(malformed());
-        }
-        Ok(match (host, family) {
-            ("", Families::V6) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into(),
-            ("", _) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into(),
-            _ => Endpoint(Kind::Named { host: host.into(), port, family }),
-        })
-    }
-}
-
-impl TryFrom<&str> for Endpoint {
-    type Error = AddressError;
-
-    fn try_from(text: &str) -> Result<Endpoint, AddressError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Endpoint {
-    type Error = AddressError;
-
-    fn try_from(text: String) -> Result<Endpoint, AddressError> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&String> for Endpoint {
-    type Error = AddressError;
-
-    fn try_from(text: &String) -> Result<Endpoint, AddressError> {
-        text.parse()
-    }
-}
-
-impl From<SocketAddr> for Endpoint {
-    fn from(address: SocketAddr) -> Endpoint {
-        Endpoint(Kind::Socket(address))
+        fmt::Display::fmt(self, f)
     }
 }

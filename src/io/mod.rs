@@ -4,11 +4,18 @@
 
 mod address;
 mod clock;
+mod endpoint;
+mod listener;
+mod options;
 mod poller;
 mod socket;
 
-pub use address::{Address, AddressError, Endpoint};
+pub use address::Address;
+pub use endpoint::{AddressError, Endpoint};
+pub use options::{KeepAlive, SocketOptions};
 
 pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
+pub(crate) use listener::{Accepted, Listener, SocketFile};
+pub(crate) use options::ListenOptions;
 pub(crate) use poller::{Event, Notifier, OpenPoller, Poller, Readiness, Wait};
-pub(crate) use socket::{Accepted, Listener, Socket};
+pub(crate) use socket::Socket;

@@ -1,11 +1,10 @@
-//! Non-blocking stream sockets and listeners.
+//! Stream sockets that never block.
 
 use super::Address;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{SockAddr, Type};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::Poll;
 
@@ -40,12 +39,19 @@ impl Socket {
         Ok(Socket(fd))
     }
 
+    /// One that was accepted, and so does not block already.
+    pub(super) fn accepted(fd: OwnedFd) -> Socket {
+        Socket(fd)
+    }
+
     /// Begins to connect; the socket becomes writable when that has succeeded or failed.
-    pub(crate) fn connect(address: SocketAddr) -> io::Result<Socket> {
-        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    pub(crate) fn connect(address: &SockAddr) -> io::Result<Socket> {
+        let socket = socket2::Socket::new(address.domain(), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        match socket.connect(&address.into()) {
+        if !address.is_unix() {
+            socket.set_tcp_nodelay(true)?;
+        }
+        match socket.connect(address) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
             Err(error) => return Err(error),
@@ -109,116 +115,6 @@ const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 
 impl AsFd for Socket {
     #[inline]
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// A listening socket that never blocks.
-#[derive(Debug)]
-pub(crate) struct Listener(socket2::Socket);
-
-/// What became of one call to accept.
-pub(crate) enum Accepted {
-    Connection(Socket, Address),
-    /// Nobody waits.
-    Empty,
-    /// This one is lost (it was reset while it waited, say); others may wait.
-    Lost(io::Error),
-    /// Descriptors or memory have run out: those who wait must go on waiting.
-    Exhausted(io::Error),
-}
-
-impl Listener {
-    /// Binds and listens. With `shared`, several listeners of this process take turns in the kernel's hands.
-    pub(crate) fn bind(address: SocketAddr, backlog: u32, shared: bool) -> io::Result<Listener> {
-        let socket = Listener::unbound(address)?;
-        if shared {
-            #[cfg(target_os = "linux")]
-            {
-                // Another process that also shares the port would be let in; so first see that nobody has it.
-                Listener::unbound(address)?.bind(&address.into())?;
-                socket.set_reuse_port(true)?;
-            }
-        }
-        Listener::listen(socket, address, backlog)
-    }
-
-    /// One more listener for the port of a shared one.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn bind_another(address: SocketAddr, backlog: u32) -> io::Result<Listener> {
-        let socket = Listener::unbound(address)?;
-        socket.set_reuse_port(true)?;
-        Listener::listen(socket, address, backlog)
-    }
-
-    fn unbound(address: SocketAddr) -> io::Result<socket2::Socket> {
-        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A port whose last connections are still in TIME_WAIT may be bound again.
-        socket.set_reuse_address(true)?;
-        Ok(socket)
-    }
-
-    fn listen(socket: socket2::Socket, address: SocketAddr, backlog: u32) -> io::Result<Listener> {
-        socket.bind(&address.into())?;
-        socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
-        Listener::from_socket(socket)
-    }
-
-    pub(crate) fn from_std(listener: std::net::TcpListener) -> io::Result<Listener> {
-        Listener::from_socket(listener.into())
-    }
-
-    fn from_socket(socket: socket2::Socket) -> io::Result<Listener> {
-        socket.set_nonblocking(true)?;
-        // Accepted sockets inherit this on Linux, which saves a system call for each; elsewhere `accept` repeats it.
-        socket.set_tcp_nodelay(true)?;
-        Ok(Listener(socket))
-    }
-
-    pub(crate) fn try_clone(&self) -> io::Result<Listener> {
-        Ok(Listener(self.0.try_clone()?))
-    }
-
-    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
-    }
-
-    pub(crate) fn accept(&self) -> Accepted {
-        match accept(&self.0) {
-            Ok((fd, address)) => match Address::of(&address) {
-                Ok(address) => Accepted::Connection(Socket(fd), address),
-                Err(error) => Accepted::Lost(error),
-            },
-            Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::AGAIN) => Accepted::Empty,
-                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Accepted::Exhausted(error),
-                // accept(2): errors that belong to the new connection, and signals.
-                _ => Accepted::Lost(error),
-            },
-        }
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn accept(listener: &socket2::Socket) -> io::Result<(OwnedFd, SockAddr)> {
-    use rustix::net::SocketFlags;
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (fd, address) = rustix::net::acceptfrom_with(listener, flags)?;
-    let address = address.ok_or(Errno::INVAL)?;
-    let address = SocketAddr::try_from(address).map_err(|_| Errno::AFNOSUPPORT)?;
-    Ok((fd, address.into()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn accept(listener: &socket2::Socket) -> io::Result<(OwnedFd, SockAddr)> {
-    let (socket, address) = listener.accept()?;
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    Ok((socket.into(), address))
-}
-
-impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

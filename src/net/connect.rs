@@ -5,9 +5,9 @@ use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::io::{AddressError, Endpoint, Socket};
 use crate::runtime::{expect_current, oneshot};
+use socket2::SockAddr;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 
 /// Connects to a [`SocketAddr`] or to `"tcp://HOST:PORT"`; of several addresses that a name has, to the first that
 /// answers.
@@ -28,14 +28,14 @@ where
     A: TryInto<Endpoint>,
     AddressError: From<A::Error>,
 {
-    let endpoint = to.try_into().map_err(|error| Error::Address(error.into()))?;
+    let endpoint = to.try_into().map_err(|error| Error::Address(error.into()))?.for_streams()?;
     let addresses = match endpoint.as_socket() {
         Some(address) => vec![address],
         None => look_up(endpoint.clone()).await.map_err(Error::Address)?,
     };
     let mut failure = io::ErrorKind::AddrNotAvailable.into();
     for address in addresses {
-        match connect_to(address).await {
+        match connect_to(&address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
@@ -43,7 +43,7 @@ where
     Err(Error::Connect { address: endpoint.to_string(), source: failure })
 }
 
-async fn connect_to(address: SocketAddr) -> io::Result<Stream> {
+async fn connect_to(address: &SockAddr) -> io::Result<Stream> {
     let core = expect_current("connect");
     let stream = Stream::new(&core, Socket::connect(address)?, Flag::BLOCKED)?;
     let port = stream.port();
@@ -54,7 +54,7 @@ async fn connect_to(address: SocketAddr) -> io::Result<Stream> {
     }
 }
 
-async fn look_up(endpoint: Endpoint) -> Result<Vec<SocketAddr>, AddressError> {
+async fn look_up(endpoint: Endpoint) -> Result<Vec<SockAddr>, AddressError> {
     let (found, answer) = oneshot();
     let name = endpoint.to_string();
     let lost = |source| AddressError::Unresolved { host: name.clone(), source };

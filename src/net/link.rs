@@ -14,11 +14,13 @@ use std::rc::Rc;
 pub(crate) struct Link<E> {
     port: Port,
     encoder: RefCell<E>,
+    /// The number of the connection, if it is a handler's.
+    number: u64,
 }
 
 impl<E: 'static> Link<E> {
-    pub(crate) fn new(port: Port, encoder: E) -> Link<E> {
-        Link { port, encoder: RefCell::new(encoder) }
+    pub(crate) fn new(port: Port, encoder: E, number: u64) -> Link<E> {
+        Link { port, encoder: RefCell::new(encoder), number }
     }
 
     /// Queues a message, unless the queue is above its high-water mark.
@@ -49,6 +51,12 @@ impl<E: 'static> Link<E> {
     }
 }
 
+impl<E> Link<E> {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 impl<E> Deref for Link<E> {
     type Target = Port;
 
@@ -73,10 +81,11 @@ impl<E: 'static> Source for Link<E> {
 
     fn interrupt(&self, how: Interrupt) {
         if self.has(Flag::SERVED) {
-            self.notify(match how {
-                Interrupt::Stop => Flag::STOP,
-                Interrupt::Abort => Flag::ABORT,
-            });
+            match how {
+                Interrupt::Refuse => {}
+                Interrupt::Stop => self.notify(Flag::STOP),
+                Interrupt::Abort => self.notify(Flag::ABORT),
+            }
         }
     }
 }

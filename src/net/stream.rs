@@ -30,7 +30,7 @@ impl Stream {
         let mut socket = Some(socket);
         let link = core.register(|key| {
             let socket = socket.take().expect("registered once");
-            Rc::new(Link::new(Port::new(core.clone(), key, socket, Limits::default(), flags), ()))
+            Rc::new(Link::new(Port::new(core.clone(), key, socket, Limits::default(), flags), (), 0))
         })?;
         link.arm();
         Ok(Stream { link })

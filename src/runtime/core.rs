@@ -11,11 +11,13 @@ use crate::slots::{Key, Slots};
 use crate::timer::Wheel;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// Bytes that one source may bring before others that have more to read, too: about a millisecond. What its peer has just
@@ -32,11 +34,13 @@ pub(crate) struct CoreConfig {
     pub(crate) busy_poll: Duration,
     /// Whether to use the portable poller where there is a better one.
     pub(crate) portable: bool,
+    /// Where to count the connections that are open, for other threads to read.
+    pub(crate) open: Arc<AtomicUsize>,
 }
 
 impl Default for CoreConfig {
     fn default() -> Self {
-        CoreConfig { index: 0, busy_poll: limits::BUSY_POLL, portable: false }
+        CoreConfig { index: 0, busy_poll: limits::BUSY_POLL, portable: false, open: Arc::default() }
     }
 }
 
@@ -44,11 +48,21 @@ impl Default for CoreConfig {
 pub(crate) struct PreparedCore {
     config: CoreConfig,
     poller: OpenPoller,
+    inbox: Arc<Inbox>,
 }
 
 impl CoreConfig {
     pub(crate) fn prepare(self) -> io::Result<PreparedCore> {
-        Ok(PreparedCore { poller: OpenPoller::new(self.portable)?, config: self })
+        let poller = OpenPoller::new(self.portable)?;
+        let inbox = Arc::new(Inbox::new(poller.notifier()));
+        Ok(PreparedCore { config: self, poller, inbox })
+    }
+}
+
+impl PreparedCore {
+    /// What is sent there is done as soon as the core begins.
+    pub(crate) fn remote(&self) -> Remote {
+        Remote(self.inbox.clone())
     }
 }
 
@@ -76,7 +90,11 @@ pub(crate) struct Core {
     pub(super) expired: RefCell<Vec<Waker>>,
     pub(super) busy_poll: RefCell<BusyPoll>,
     pub(super) inbox: Arc<Inbox>,
+    /// How many connections there have been.
     connections: Cell<u64>,
+    /// How many are open, and who waits for the last of them.
+    open: Arc<AtomicUsize>,
+    emptied: Cell<Option<Waker>>,
 }
 
 /// A core as other threads see it.
@@ -92,7 +110,7 @@ impl Core {
             pool: RefCell::default(),
             now: Cell::new(clock.now()),
             clock,
-            inbox: Arc::new(Inbox::new(poller.notifier())),
+            inbox: prepared.inbox,
             one_shot: poller.is_one_shot(),
             poller: RefCell::new(poller),
             sources: RefCell::new(Slots::new()),
@@ -106,6 +124,8 @@ impl Core {
             expired: RefCell::default(),
             busy_poll: RefCell::new(BusyPoll::new(nanos(config.busy_poll))),
             connections: Cell::new(0),
+            open: config.open,
+            emptied: Cell::new(None),
         })
     }
 
@@ -121,6 +141,32 @@ impl Core {
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.set(self.connections.get() + 1);
         self.connections.get()
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        if self.open.fetch_sub(1, Relaxed) == 1
+            && let Some(waker) = self.emptied.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// How many connections of handlers are open.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// Resolves when none is.
+    pub(crate) async fn emptied(&self) {
+        poll_fn(|cx| {
+            self.emptied.set(Some(cx.waker().clone()));
+            if self.open_connections() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Puts a source into the table and watches its socket. Nothing is reported on the portable path before

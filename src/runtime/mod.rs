@@ -7,6 +7,7 @@ mod current;
 mod executor;
 mod inbox;
 mod oneshot;
+mod schedule;
 mod source;
 mod sync;
 mod task;
@@ -14,6 +15,7 @@ mod time;
 mod turn;
 
 pub use current::block_on;
+pub use schedule::{after, at, every};
 pub use task::{JoinError, JoinHandle, spawn_local, yield_now};
 pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
 

@@ -26,6 +26,8 @@ pub(crate) trait Source: Any {
 /// How a server ends its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupt {
+    /// Accept nothing more.
+    Refuse,
     /// Finish the message in hand, deliver, close.
     Stop,
     /// Close now.

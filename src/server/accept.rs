@@ -1,6 +1,7 @@
 //! Accepting connections on one core.
 
-use crate::io::{Accepted, Address, Listener, Readiness, Socket};
+use crate::connection::{ConnectionLimits, Incoming};
+use crate::io::{Accepted, Listener, Readiness};
 use crate::limits;
 use crate::runtime::{Core, Interrupt, Source, panic_message, sleep, spawn_local};
 use crate::slots::Key;
@@ -14,14 +15,14 @@ use std::time::Duration;
 /// How long to wait for descriptors to come free before accept is tried again. Nobody says when they do.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-type Serve = Box<dyn FnMut(&Rc<Core>, Socket, Address)>;
-
 /// A listener on the reactor.
 pub(super) struct Acceptor {
     core: Weak<Core>,
     key: Key,
     listener: Listener,
-    serve: RefCell<Serve>,
+    limits: ConnectionLimits,
+    /// Brings a connection to the core that serves it.
+    deliver: RefCell<Box<dyn FnMut(Incoming)>>,
     /// Descriptors or memory have run out; a timer will look again.
     exhausted: Cell<bool>,
 }
@@ -30,13 +31,14 @@ impl Acceptor {
     pub(super) fn start(
         core: &Rc<Core>,
         listener: Listener,
-        serve: impl FnMut(&Rc<Core>, Socket, Address) + 'static,
+        limits: ConnectionLimits,
+        deliver: impl FnMut(Incoming) + 'static,
     ) -> io::Result<()> {
-        let mut parts = Some((listener, Box::new(serve) as Serve));
+        let mut parts = Some((listener, limits, Box::new(deliver)));
         let acceptor = core.register(|key| {
-            let (listener, serve) = parts.take().expect("registered once");
-            let core = Rc::downgrade(core);
-            Rc::new(Acceptor { core, key, listener, serve: RefCell::new(serve), exhausted: Cell::new(false) })
+            let (listener, limits, deliver) = parts.take().expect("registered once");
+            let (core, deliver) = (Rc::downgrade(core), RefCell::new(deliver as Box<dyn FnMut(Incoming)>));
+            Rc::new(Acceptor { core, key, listener, limits, deliver, exhausted: Cell::new(false) })
         })?;
         core.arm(acceptor.key, acceptor.listener.as_fd(), Readiness::READ);
         Ok(())
@@ -46,7 +48,12 @@ impl Acceptor {
     fn accept(&self, core: &Rc<Core>, limit: usize) -> bool {
         for _ in 0..limit {
             match self.listener.accept() {
-                Accepted::Connection(socket, peer) => self.serve(core, socket, peer),
+                Accepted::Connection(socket, peer) => match self.limits.admit() {
+                    Some(admission) => {
+                        guarded(&mut *self.deliver.borrow_mut(), Incoming { socket, peer, admission });
+                    }
+                    None => tracing::debug!(%peer, "a connection was refused"),
+                },
                 Accepted::Empty => return false,
                 Accepted::Lost(error) => tracing::debug!(%error, "a connection was lost before it was accepted"),
                 Accepted::Exhausted(error) => {
@@ -56,14 +63,6 @@ impl Acceptor {
             }
         }
         true
-    }
-
-    /// A panic in the user's function that makes handlers costs that connection only.
-    fn serve(&self, core: &Rc<Core>, socket: Socket, peer: Address) {
-        let mut serve = self.serve.borrow_mut();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| serve(core, socket, peer))) {
-            tracing::error!(panic = panic_message(&*panic), "no handler could be made for a connection");
-        }
     }
 
     /// Trying again at once would spin, and waiting for an event would hang: the next one comes with the next
@@ -81,6 +80,13 @@ impl Acceptor {
             }
         })
         .detach();
+    }
+}
+
+/// Calls what may call a user's function, that makes handlers or picks cores: a panic in it costs that connection only.
+pub(super) fn guarded(serve: &mut dyn FnMut(Incoming), incoming: Incoming) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| serve(incoming))) {
+        tracing::error!(panic = panic_message(&*panic), "no handler could be made for a connection");
     }
 }
 

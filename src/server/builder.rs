@@ -1,17 +1,21 @@
 //! A server as a user makes it.
 
+use super::balance::Balance;
 use super::config::Config;
 use super::control::{Control, ServerHandle};
+use super::hooks::Hooks;
 use super::listen::{Listen, Listening};
-use super::worker::{Part, Worker};
+use super::start::run;
 use crate::connection::Handler;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::io::Address;
 use crate::net::Limits;
 use std::fmt;
-use std::net::SocketAddr;
+use std::future::Future;
+use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 /// A server: one core, that is a thread with a reactor of its own, for each processor, and listeners whose connections
@@ -38,6 +42,7 @@ use std::time::Duration;
 pub struct Server {
     config: Config,
     listening: Vec<Listening>,
+    hooks: Hooks,
     control: Arc<Control>,
 }
 
@@ -73,10 +78,16 @@ impl Server {
         self
     }
 
-    /// How many connections may wait to be accepted on each listener made after this. Default: 4,096, or less if the
-    /// system holds it lower.
-    pub fn backlog(mut self, connections: u32) -> Server {
-        self.config.backlog = connections;
+    /// How connections are spread over the cores. Default: [`Balance::Kernel`].
+    pub fn balance(mut self, balance: Balance) -> Server {
+        self.config.balance = balance;
+        self
+    }
+
+    /// How many connections may be open at once, on all listeners and cores. Those beyond are closed as soon as they are
+    /// accepted, which is logged once, and counted by [`ServerHandle::refused`]. Default: no limit but the system's.
+    pub fn max_connections(mut self, connections: usize) -> Server {
+        self.config.max_connections = Some(connections);
         self
     }
 
@@ -99,8 +110,9 @@ impl Server {
 
     /// Listens on an address, speaks `codec` with whoever connects, and makes a handler for each connection.
     ///
-    /// The address is `"tcp://HOST:PORT"` (also `tcp4://`, `tcp6://`; port 0 for a free one), a
-    /// [`SocketAddr`], or a [`std::net::TcpListener`]. A server may listen on many, each with its own codec and handler.
+    /// The address is an [`Endpoint`](crate::Endpoint) or the text of one (`"tcp://HOST:PORT"`, `"unix://PATH"`), a
+    /// [`SocketAddr`](std::net::SocketAddr), a [`Bind`](crate::Bind) with options, or a listener of the standard library. A
+    /// server may listen on many, each with its own codec and handler.
     ///
     /// # Errors
     /// [`Error::Address`] for what is no address, [`Error::Bind`] when nothing can listen there, for example because
@@ -146,19 +158,71 @@ impl Server {
         F: FnMut() -> H + 'static,
         S: FnOnce(usize) -> F + Clone + Send + 'static,
     {
-        let listening = Listening::new(on, &self.config, codec, setup)?;
+        let listening = Listening::new(on, codec, setup)?;
         self.listening.push(listening);
         Ok(self)
     }
 
     /// Where this server listens, in the order of its `listen`s.
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listening.iter().map(|listening| listening.address).collect()
+    pub fn local_addrs(&self) -> Vec<Address> {
+        self.listening.iter().map(|listening| listening.address.clone()).collect()
     }
 
     /// A handle that stops the server and counts its connections, from any thread.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle::new(self.control.clone())
+    }
+
+    /// Calls `hook` on the first core when every core has what it needs and before connections are handled; it may spawn
+    /// tasks. The handle is the server's own.
+    pub fn on_start<F>(mut self, hook: impl FnOnce(ServerHandle) -> F + Send + 'static) -> Server
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.hooks.on_start(hook);
+        self
+    }
+
+    /// Calls `hook` on the first core when the server begins to stop: nothing is accepted any more, and connections go on
+    /// until it has ended. It must end within the time that the stop may take.
+    pub fn on_shutdown<F>(mut self, hook: impl FnOnce() -> F + Send + 'static) -> Server
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.hooks.on_shutdown(hook);
+        self
+    }
+
+    /// Runs a task on each core, which is given its number.
+    pub fn on_each_core<F>(mut self, task: impl Fn(usize) -> F + Send + Sync + 'static) -> Server
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.hooks.per_core(task);
+        self
+    }
+
+    /// Calls `tick` on the first core when the server starts, and then again and again: each call says how long to wait for
+    /// the next, or `None` when that was the last.
+    ///
+    /// ```no_run
+    /// # use tiderace::Server;
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::new().on_tick(|| {
+    ///     println!("still there");
+    ///     Some(Duration::from_secs(1))
+    /// });
+    /// ```
+    pub fn on_tick(mut self, tick: impl FnMut() -> Option<Duration> + Send + 'static) -> Server {
+        self.hooks.tick(tick);
+        self
+    }
+
+    /// Duplicates of the descriptors of the listeners, in the order of the `listen`s, to hand them to another process, say.
+    /// Who holds one keeps the port open, also after this server has ended.
+    pub fn duplicate_listeners(&self) -> io::Result<Vec<OwnedFd>> {
+        self.listening.iter().map(Listening::duplicate).collect()
     }
 
     /// Serves until it is stopped by a [`handle`](Server::handle). This thread becomes the first core.
@@ -168,32 +232,8 @@ impl Server {
     ///
     /// # Panics
     /// If this thread is a core already, for example inside [`block_on`](crate::block_on).
-    pub fn run(mut self) -> Result {
-        let cores = self.config.cores();
-        let mut workers = Vec::with_capacity(cores);
-        for index in 0..cores {
-            let parts: Result<Vec<Part>> =
-                self.listening.iter_mut().map(|listening| listening.part(&self.config, index)).collect();
-            workers.push(Worker::new(index, parts?, &self.config, &self.control)?);
-        }
-        // What the parts have not cloned stays open otherwise, and connections would wait there for nobody.
-        drop(std::mem::take(&mut self.listening));
-        let mut workers = workers.into_iter();
-        let first = workers.next();
-        let mut threads = Vec::new();
-        for worker in workers {
-            let name = format!("tiderace-{}", worker.index());
-            threads.push(thread::Builder::new().name(name).spawn(move || worker.run()).inspect_err(|_| {
-                // Those that run already must not outlive a server that could not start.
-                self.control.stop(Duration::ZERO);
-            })?);
-        }
-        let mut result = first.map_or(Ok(()), Worker::run);
-        for thread in threads {
-            let ended = thread.join().unwrap_or_else(|_| Err(Error::msg("a core panicked")));
-            result = result.and(ended);
-        }
-        result
+    pub fn run(self) -> Result {
+        run(self.config, self.listening, self.hooks, self.control)
     }
 }
 

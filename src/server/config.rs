@@ -1,5 +1,6 @@
 //! What can be set of a server.
 
+use super::balance::Balance;
 use crate::limits;
 use crate::net::Limits;
 use std::num::NonZeroUsize;
@@ -12,7 +13,8 @@ pub(super) struct Config {
     pub(super) cores: Option<NonZeroUsize>,
     pub(super) busy_poll: Duration,
     pub(super) portable: bool,
-    pub(super) backlog: u32,
+    pub(super) balance: Balance,
+    pub(super) max_connections: Option<usize>,
     pub(super) write: Limits,
     pub(super) close: Duration,
 }
@@ -23,7 +25,8 @@ impl Default for Config {
             cores: None,
             busy_poll: limits::BUSY_POLL,
             portable: false,
-            backlog: limits::BACKLOG,
+            balance: Balance::default(),
+            max_connections: None,
             write: Limits::default(),
             close: limits::CLOSE,
         }

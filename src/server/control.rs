@@ -1,37 +1,48 @@
 //! What reaches a server from outside.
 
+use crate::codec::Codec;
+use crate::connection::{ConnectionLimit, Handle, visit};
+use crate::runtime::{Remote, oneshot, panic_message};
 use atomic_waker::AtomicWaker;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-/// Shared by a server's cores and its handles. No turn of a core takes its lock: cores join before they begin.
+/// Shared by a server's cores and its handles, without a lock.
 #[derive(Default)]
 pub(super) struct Control {
     /// How long connections may take to end, once the server is to stop.
     stop: OnceLock<Duration>,
-    cores: Mutex<Vec<Arc<CoreControl>>>,
+    /// Known once the server runs.
+    cores: OnceLock<Vec<CoreControl>>,
+    limits: OnceLock<Vec<Arc<ConnectionLimit>>>,
 }
 
-#[derive(Default)]
 pub(super) struct CoreControl {
+    pub(super) remote: Remote,
     pub(super) open: Arc<AtomicUsize>,
     stopped: AtomicWaker,
 }
 
+impl CoreControl {
+    pub(super) fn new(remote: Remote, open: Arc<AtomicUsize>) -> CoreControl {
+        CoreControl { remote, open, stopped: AtomicWaker::new() }
+    }
+}
+
 impl Control {
-    pub(super) fn join(&self) -> Arc<CoreControl> {
-        let core = Arc::new(CoreControl::default());
-        self.cores().push(core.clone());
-        core
+    /// The server begins with these cores.
+    pub(super) fn begin(&self, cores: Vec<CoreControl>, limits: Vec<Arc<ConnectionLimit>>) {
+        let _ = self.limits.set(limits);
+        let _ = self.cores.set(cores);
     }
 
-    fn cores(&self) -> std::sync::MutexGuard<'_, Vec<Arc<CoreControl>>> {
-        // The list is whole at every moment, also where somebody has panicked.
-        self.cores.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cores(&self) -> &[CoreControl] {
+        self.cores.get().map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn stop(&self, within: Duration) {
@@ -40,17 +51,17 @@ impl Control {
     }
 
     /// Resolves when the server is to stop, with the time that this may take.
-    pub(super) async fn stopped(&self, core: &CoreControl) -> Duration {
+    pub(super) async fn stopped(&self, core: usize) -> Duration {
         poll_fn(|cx| {
             // Registered before the look, so that a stop in between wakes.
-            core.stopped.register(cx.waker());
+            self.cores()[core].stopped.register(cx.waker());
             self.stop.get().map_or(Poll::Pending, |within| Poll::Ready(*within))
         })
         .await
     }
 }
 
-/// A running server as any thread sees it. It is cheap to clone.
+/// A running server as any thread sees it. It is cheap to clone, and outlives its server.
 #[derive(Clone)]
 pub struct ServerHandle {
     control: Arc<Control>,
@@ -70,6 +81,11 @@ impl ServerHandle {
         self.control.stop(within);
     }
 
+    /// How many cores the server runs; 0 before it does.
+    pub fn cores(&self) -> usize {
+        self.control.cores().len()
+    }
+
     /// How many connections are open, on all cores.
     pub fn connections(&self) -> usize {
         self.control.cores().iter().map(|core| core.open.load(Relaxed)).sum()
@@ -78,6 +94,70 @@ impl ServerHandle {
     /// How many connections are open on each core.
     pub fn connections_per_core(&self) -> Vec<usize> {
         self.control.cores().iter().map(|core| core.open.load(Relaxed)).collect()
+    }
+
+    /// How many connections were closed at once because as many as may be were open.
+    pub fn refused(&self) -> u64 {
+        self.control.limits.get().map_or(0, |limits| limits.iter().map(|limit| limit.refused()).sum())
+    }
+
+    /// Has `work` done on a core, in its next turn, where it can spawn tasks, connect, and set timers. Says whether the core
+    /// is there to do it: before the server runs, and after it has ended, it is not.
+    ///
+    /// A panic in `work` is logged.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tiderace::{ServerHandle, after};
+    ///
+    /// fn remind(server: &ServerHandle) {
+    ///     server.run_on(0, || after(Duration::from_secs(60), async { println!("a minute has passed") }).detach());
+    /// }
+    /// ```
+    pub fn run_on(&self, core: usize, work: impl FnOnce() + Send + 'static) -> bool {
+        self.control.cores().get(core).is_some_and(|core| {
+            core.remote.run(move |_| {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+                    tracing::error!(panic = panic_message(&*panic), "work that was run on a core panicked");
+                }
+            })
+        })
+    }
+
+    /// Calls `visit` with a handle to each open connection that speaks `C`, on the core of that connection; resolves when
+    /// all were visited, with their number.
+    ///
+    /// Connections that open meanwhile may be missed.
+    ///
+    /// # Cancel safety
+    /// The visits go on if this is dropped after its first poll.
+    ///
+    /// ```
+    /// use tiderace::{Result, ServerHandle, codec::Lines};
+    ///
+    /// async fn announce(server: &ServerHandle) -> usize {
+    ///     server.for_each::<Lines>(|connection| drop(connection.try_send("back in five minutes"))).await
+    /// }
+    /// ```
+    pub fn for_each<C: Codec>(
+        &self,
+        visit: impl Fn(Handle<C>) + Clone + Send + 'static,
+    ) -> impl Future<Output = usize> {
+        let visits: Vec<_> = (self.control.cores().iter())
+            .map(|core| {
+                let (done, visited) = oneshot();
+                let visit = visit.clone();
+                core.remote.run(move |core| done.send(self::visit(core, visit)));
+                visited
+            })
+            .collect();
+        async move {
+            let mut total = 0;
+            for visited in visits {
+                total += visited.receive().await.unwrap_or(0);
+            }
+            total
+        }
     }
 }
 

@@ -1,18 +1,20 @@
 //! Where a server listens, and what it makes of who connects.
 
-use super::accept::Acceptor;
-use super::config::Config;
-use super::worker::Part;
-use crate::connection::{Handler, Session, Settings, drive};
+use super::bind::Bind;
+use crate::connection::{ConnectionLimit, Handler, Incoming, Session, Settings, drive};
 use crate::error::{Error, Result};
-use crate::io::{Address, Endpoint, Listener, Socket};
-use crate::runtime::{Core, spawn_local};
+use crate::io::{Address, Endpoint, ListenOptions, Listener, SocketFile};
+use crate::runtime::spawn_local;
+use socket2::SockAddr;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
+use std::sync::Arc;
 
-/// What [`Server::listen`](crate::Server::listen) listens on: `"tcp://HOST:PORT"`, a [`SocketAddr`], an [`Endpoint`], or
-/// a ready-made [`TcpListener`].
+/// What [`Server::listen`](crate::Server::listen) listens on: an address as text (see [`Endpoint`]), a [`SocketAddr`], a
+/// [`Bind`] with options, or a ready-made [`TcpListener`] or [`UnixListener`].
 pub trait Listen: sealed::Listen {}
 
 impl<T: sealed::Listen> Listen for T {}
@@ -27,89 +29,134 @@ pub(super) mod sealed {
     }
 
     pub enum Place {
-        Bind(Endpoint),
-        Bound(TcpListener),
+        Bind(Bind),
+        Bound(OwnedFd),
     }
 
     macro_rules! listen_on_endpoints {
         ($($from:ty),*) => {
             $(impl Listen for $from {
                 fn place(self) -> Result<Place> {
-                    Ok(Place::Bind(self.try_into()?))
+                    Bind::to(self).map(Place::Bind)
                 }
             })*
         };
     }
 
-    listen_on_endpoints!(&str, &String, String, SocketAddr, Endpoint);
+    listen_on_endpoints!(&str, &String, String, SocketAddr, Address, &Address, Endpoint);
+
+    impl Listen for Bind {
+        fn place(self) -> Result<Place> {
+            Ok(Place::Bind(self))
+        }
+    }
 
     impl Listen for TcpListener {
         fn place(self) -> Result<Place> {
-            Ok(Place::Bound(self))
+            Ok(Place::Bound(self.into()))
+        }
+    }
+
+    impl Listen for UnixListener {
+        fn place(self) -> Result<Place> {
+            Ok(Place::Bound(self.into()))
         }
     }
 }
 
-/// Begins to serve on a core.
-pub(super) type Start = Box<dyn FnOnce(&Rc<Core>, Listener, Rc<Settings>) -> io::Result<()> + Send>;
+/// Makes connections of accepted sockets, on one core.
+pub(super) type Serve = Box<dyn FnMut(Incoming)>;
+/// Made on the thread that starts the server, for a core.
+pub(super) type Start = Box<dyn FnOnce(Rc<Settings>) -> Serve + Send>;
 
 /// One `listen` of a server.
 pub(super) struct Listening {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
+    pub(super) limit: Option<Arc<ConnectionLimit>>,
     listener: Listener,
-    /// Whether each core may have a socket of its own, and the kernel spreads connections over them.
-    shared: bool,
+    bound: SockAddr,
+    /// How it was bound, if each core may have a socket of its own, and the kernel spreads connections over them.
+    shared: Option<ListenOptions>,
+    /// Removes the file of a Unix socket in the end.
+    _file: Option<SocketFile>,
     /// Makes what each core starts.
     start: Box<dyn FnMut() -> Start + Send>,
 }
 
 impl Listening {
-    pub(super) fn new<H, F, S>(on: impl Listen, config: &Config, codec: H::Codec, setup: S) -> Result<Listening>
+    pub(super) fn new<H, F, S>(on: impl Listen, codec: H::Codec, setup: S) -> Result<Listening>
     where
         H: Handler,
         H::Codec: Clone + Send,
         F: FnMut() -> H + 'static,
         S: FnOnce(usize) -> F + Clone + Send + 'static,
     {
-        let (listener, shared) = match on.place()? {
-            sealed::Place::Bind(endpoint) => (bind(&endpoint, config)?, cfg!(target_os = "linux")),
-            sealed::Place::Bound(listener) => (Listener::from_std(listener)?, false),
-        };
         let start = Box::new(move || {
             let (codec, setup) = (codec.clone(), setup.clone());
-            Box::new(move |core: &Rc<Core>, listener, settings| {
-                let make = setup(core.index);
-                Acceptor::start(core, listener, serve(codec, make, settings))
+            Box::new(move |settings: Rc<Settings>| {
+                let make = setup(settings.core.index);
+                Box::new(serve(codec, make, settings)) as Serve
             }) as Start
         });
-        Ok(Listening { address: listener.local_address()?, listener, shared, start })
+        let (listener, shared, limit) = match on.place()? {
+            sealed::Place::Bind(how) => {
+                let listener = bind(how.endpoint, &how.options)?;
+                let can_share = cfg!(target_os = "linux") && !listener.local_address()?.is_unix();
+                (listener, can_share.then_some(how.options), how.max_connections.map(ConnectionLimit::new))
+            }
+            sealed::Place::Bound(fd) => (Listener::from_fd(fd)?, None, None),
+        };
+        let bound = listener.local_address()?;
+        let file = shared.is_none().then(|| SocketFile::of(&bound)).flatten();
+        let address = Address::of(&bound)?;
+        Ok(Listening { address, limit, listener, bound, shared, _file: file, start })
     }
 
-    /// What core `index` does of this. With `SO_REUSEPORT` (socket(7)) each core has a socket of its own; else all watch
-    /// the same one.
-    pub(super) fn part(&mut self, config: &Config, index: usize) -> Result<Part> {
-        let another = index > 0 && self.shared;
-        let listener = if another { another_for(self.address, config) } else { self.listener.try_clone() };
-        let bind = |source| Error::Bind { address: self.address.to_string(), source };
-        Ok(Part { listener: listener.map_err(bind)?, start: (self.start)() })
+    /// Whether the kernel can spread connections over a socket for each core.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.is_some()
     }
-}
 
-#[cfg(target_os = "linux")]
-fn another_for(address: SocketAddr, config: &Config) -> io::Result<Listener> {
-    Listener::bind_another(address, config.backlog)
-}
+    /// What one more core does with its connections.
+    pub(super) fn start(&mut self) -> Start {
+        (self.start)()
+    }
 
-#[cfg(not(target_os = "linux"))]
-fn another_for(_: SocketAddr, _: &Config) -> io::Result<Listener> {
-    Err(io::ErrorKind::Unsupported.into())
+    /// The listening socket.
+    pub(super) fn first(&self) -> Result<Listener> {
+        self.listener.try_clone().map_err(|source| self.failed(source))
+    }
+
+    /// One more for the same port.
+    pub(super) fn another(&self) -> Result<Listener> {
+        let another = match &self.shared {
+            Some(options) => Listener::bind_another(&self.bound, options),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        };
+        another.map_err(|source| self.failed(source))
+    }
+
+    /// A duplicate of its descriptor.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Bind { address: self.address.to_string(), source }
+    }
+
+    /// What outlives the start: connections must not wait at a socket that nobody watches.
+    pub(super) fn into_file(self) -> Option<SocketFile> {
+        self._file
+    }
 }
 
 /// Binds the first address of a name that can be bound.
-fn bind(endpoint: &Endpoint, config: &Config) -> Result<Listener> {
+fn bind(endpoint: Endpoint, options: &ListenOptions) -> Result<Listener> {
+    let endpoint = endpoint.for_streams()?;
     let mut failure = io::ErrorKind::AddrNotAvailable.into();
     for address in endpoint.resolve()? {
-        match Listener::bind(address, config.backlog, true) {
+        match Listener::bind(&address, options, true) {
             Ok(listener) => return Ok(listener),
             Err(error) => failure = error,
         }
@@ -122,10 +169,10 @@ fn serve<H: Handler>(
     codec: H::Codec,
     mut make: impl FnMut() -> H + 'static,
     settings: Rc<Settings>,
-) -> impl FnMut(&Rc<Core>, Socket, Address) {
-    move |core, socket, peer| {
+) -> impl FnMut(Incoming) {
+    move |incoming| {
         let handler = make();
-        match Session::new(core, socket, peer, &codec, handler, &settings) {
+        match Session::new(incoming, &codec, handler, &settings) {
             Ok(session) => spawn_local(drive(session)).detach(),
             Err(error) => tracing::error!(%error, "an accepted connection can not be watched"),
         }

@@ -1,12 +1,19 @@
 //! Servers: cores, listeners spread over them, and a graceful end.
 
 mod accept;
+mod balance;
+mod bind;
 mod builder;
 mod config;
 mod control;
+mod hooks;
+mod intake;
 mod listen;
+mod start;
 mod worker;
 
+pub use balance::{Balance, Choose};
+pub use bind::Bind;
 pub use builder::Server;
 pub use control::ServerHandle;
 pub use listen::Listen;

@@ -1,18 +1,19 @@
 //! What a server does on one core, from start to stop.
 
+use super::accept::Acceptor;
+use super::balance::{Balance, Picker};
 use super::config::Config;
-use super::control::{Control, CoreControl};
-use super::listen::Start;
-use crate::connection::Settings;
+use super::control::Control;
+use super::hooks::Hooks;
+use super::intake::{Intake, Intakes};
+use super::listen::{Serve, Start};
+use crate::connection::{ConnectionLimits, Incoming, Settings};
 use crate::error::Result;
 use crate::io::Listener;
-use crate::runtime::{Core, CoreConfig, Entered, Interrupt, PreparedCore, timeout};
-use std::cell::Cell;
-use std::future::poll_fn;
+use crate::runtime::{Core, Entered, Interrupt, PreparedCore, spawn_local, timeout};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 use std::time::Duration;
 
 /// How long handlers of aborted connections may take over `on_close`.
@@ -20,53 +21,110 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// One core's part of one `listen`.
 pub(super) struct Part {
-    pub(super) listener: Listener,
     pub(super) start: Start,
+    pub(super) limits: ConnectionLimits,
+    /// `None`: another core accepts.
+    pub(super) listener: Option<Listener>,
+    /// How what is accepted is spread; `None`: it stays on the core that has accepted it.
+    pub(super) balance: Option<Balance>,
 }
 
 pub(super) struct Worker {
-    index: usize,
-    core: PreparedCore,
-    parts: Vec<Part>,
-    config: Config,
-    server: Arc<Control>,
-    control: Arc<CoreControl>,
+    pub(super) index: usize,
+    pub(super) core: PreparedCore,
+    pub(super) parts: Vec<Part>,
+    pub(super) config: Config,
+    pub(super) server: Arc<Control>,
+    pub(super) intakes: Intakes,
+    pub(super) hooks: Hooks,
 }
 
+/// What makes connections, for each listener.
+type Servers = Rc<RefCell<Vec<Serve>>>;
+
 impl Worker {
-    /// Opens all that core `index` needs, on the thread that starts the server: once connections are accepted,
-    /// descriptors may be short.
-    pub(super) fn new(index: usize, parts: Vec<Part>, config: &Config, server: &Arc<Control>) -> Result<Worker> {
-        let core = CoreConfig { index, busy_poll: config.busy_poll(), portable: config.portable }.prepare()?;
-        Ok(Worker { index, core, parts, config: config.clone(), control: server.join(), server: server.clone() })
-    }
-
-    pub(super) fn index(&self) -> usize {
-        self.index
-    }
-
     /// Serves on this thread until the server is stopped. If this core fails, the others are stopped too.
     pub(super) fn run(self) -> Result {
-        let server = self.server.clone();
+        let Worker { index, core, parts, config, server, intakes, mut hooks } = self;
         let stop_all = StopAll(&server);
-        let entered = Entered::new(self.core);
-        let settings = Rc::new(Settings {
-            write: self.config.write,
-            close: self.config.close,
-            open: self.control.open.clone(),
-            emptied: Cell::new(None),
-        });
-        for part in self.parts {
-            (part.start)(entered.core(), part.listener, settings.clone())?;
+        let entered = Entered::new(core);
+        let core = entered.core();
+        let servers = Servers::default();
+        let mut acceptors = Vec::new();
+        for (number, part) in parts.into_iter().enumerate() {
+            let settings = settings(core, &config, &server, number, part.limits.clone());
+            servers.borrow_mut().push((part.start)(settings));
+            if let Some(listener) = part.listener {
+                let intakes = part.balance.is_some().then(|| intakes.clone());
+                let picker = Picker::new(part.balance.unwrap_or_default());
+                let deliver = Deliver { listener: number, here: index, servers: servers.clone(), intakes, picker };
+                acceptors.push((listener, part.limits, deliver));
+            }
         }
-        let core = entered.core().clone();
+        spawn_local(take_in(intakes[index].clone(), servers.clone())).detach();
+        hooks.start(index, &server);
+        for (listener, limits, mut deliver) in acceptors {
+            Acceptor::start(core, listener, limits, move |incoming| deliver.deliver(incoming))?;
+        }
         let served = entered.run(async {
-            let within = self.server.stopped(&self.control).await;
-            end(&core, &settings, within).await;
+            let within = server.stopped(index).await;
+            end(core, &intakes[index], &servers, within, hooks).await;
         });
         served?;
         std::mem::forget(stop_all);
         Ok(())
+    }
+}
+
+fn settings(
+    core: &Rc<Core>,
+    config: &Config,
+    server: &Arc<Control>,
+    listener: usize,
+    limits: ConnectionLimits,
+) -> Rc<Settings> {
+    let server = server.clone();
+    Rc::new(Settings {
+        core: core.clone(),
+        listener: Some(listener),
+        write: config.write,
+        close: config.close,
+        limits,
+        stop: Some(Rc::new(move |within| server.stop(within))),
+    })
+}
+
+/// Brings accepted connections to the core that is to serve them.
+struct Deliver {
+    listener: usize,
+    here: usize,
+    servers: Servers,
+    /// `None`: every connection stays here.
+    intakes: Option<Intakes>,
+    picker: Picker,
+}
+
+impl Deliver {
+    fn deliver(&mut self, incoming: Incoming) {
+        let there = match &self.intakes {
+            Some(intakes) => {
+                let open: Vec<usize> = intakes.iter().map(|intake| intake.load()).collect();
+                self.picker.pick(&incoming.peer, &open)
+            }
+            None => self.here,
+        };
+        match &self.intakes {
+            Some(intakes) if there != self.here => intakes[there].push(self.listener, incoming),
+            _ => self.servers.borrow_mut()[self.listener](incoming),
+        }
+    }
+}
+
+/// Serves what other cores have accepted.
+async fn take_in(intake: Arc<Intake>, servers: Servers) {
+    loop {
+        let (listener, incoming) = intake.next().await;
+        super::accept::guarded(&mut *servers.borrow_mut()[listener], incoming);
     }
 }
 
@@ -80,27 +138,27 @@ impl Drop for StopAll<'_> {
 }
 
 /// Ends every connection: gracefully while there is time, then at once.
-async fn end(core: &Core, settings: &Settings, within: Duration) {
-    tracing::debug!(core = core.index, connections = settings.open.load(Relaxed), ?within, "stopping");
-    interrupt(core, Interrupt::Stop);
-    // Once more, for those whom the listeners have let in last.
-    interrupt(core, Interrupt::Stop);
-    if timeout(within, emptied(settings)).await.is_err() {
-        tracing::warn!(core = core.index, connections = settings.open.load(Relaxed), "aborting what is left");
+async fn end(core: &Core, intake: &Intake, servers: &Servers, within: Duration, hooks: Hooks) {
+    let connections = || core.open_connections();
+    tracing::debug!(core = core.index, connections = connections(), ?within, "stopping");
+    let ended = timeout(within, async {
+        interrupt(core, Interrupt::Refuse);
+        hooks.shutdown().await;
+        interrupt(core, Interrupt::Stop);
+        // Once more, for those whom the listeners have let in last, here or on another core.
+        while let Some((listener, incoming)) = intake.try_next() {
+            super::accept::guarded(&mut *servers.borrow_mut()[listener], incoming);
+        }
+        interrupt(core, Interrupt::Stop);
+        core.emptied().await;
+    });
+    if ended.await.is_err() {
+        tracing::warn!(core = core.index, connections = connections(), "aborting what is left");
         interrupt(core, Interrupt::Abort);
-        let _ = timeout(LAST_WORDS, emptied(settings)).await;
+        let _ = timeout(LAST_WORDS, core.emptied()).await;
     }
 }
 
 fn interrupt(core: &Core, how: Interrupt) {
     core.sources().iter().for_each(|source| source.interrupt(how));
-}
-
-/// Resolves when the last connection of this core has ended.
-async fn emptied(settings: &Settings) {
-    poll_fn(|cx| {
-        settings.emptied.set(Some(cx.waker().clone()));
-        if settings.open.load(Relaxed) == 0 { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await
 }

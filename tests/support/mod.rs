@@ -4,11 +4,11 @@
 pub mod handlers;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tiderace::{Handler, Result, Server, ServerHandle};
+use tiderace::{Address, Handler, Result, Server, ServerHandle};
 
 /// The numbers of cores that every test of a server runs with.
 pub const CORES: [usize; 3] = [1, 2, 4];
@@ -18,20 +18,21 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server. Dropping it stops the server and checks that it ended well.
 pub struct Running {
-    pub address: SocketAddr,
+    pub address: Address,
     pub handle: ServerHandle,
     thread: Option<JoinHandle<Result>>,
 }
 
 impl Running {
     pub fn start(server: Server) -> Running {
-        let (address, handle) = (server.local_addrs()[0], server.handle());
+        let (address, handle) =
+            (server.local_addrs()[0].clone(), server.handle());
         Running { address, handle, thread: Some(std::thread::spawn(|| server.run())) }
     }
 
     /// A connected client, with time limits so that no test hangs.
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("the server accepts");
+        let stream = TcpStream::connect(&self.address).expect("the server accepts");
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();

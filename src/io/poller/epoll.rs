@@ -49,16 +49,16 @@ impl Opened {
         Ok(Opened { poller, timer, notified: Arc::new(notified) })
     }
 
+    pub(super) fn notifier(&self) -> Notifier {
+        Notifier(self.notified.clone())
+    }
+
     pub(super) fn into_poller(self) -> Epoll {
         Epoll { opened: self, timer_set_to: NO_DEADLINE, buffer: Vec::with_capacity(EVENTS) }
     }
 }
 
 impl Epoll {
-    pub(super) fn notifier(&self) -> Notifier {
-        Notifier(self.opened.notified.clone())
-    }
-
     pub(super) fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         let both = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.opened.poller, socket, EventData::new_u64(key as u64), both)?)

@@ -11,6 +11,7 @@ mod portable;
 use super::Nanos;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 /// How many events one wait takes at most: few enough that the buffers which they fill are still in cache when the
 /// tasks run.
@@ -71,7 +72,7 @@ pub(crate) enum Poller {
 pub(crate) enum OpenPoller {
     #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
     Epoll(epoll::Opened),
-    Portable(polling::Poller),
+    Portable(Arc<polling::Poller>),
 }
 
 impl OpenPoller {
@@ -82,7 +83,15 @@ impl OpenPoller {
             return epoll::Opened::new().map(OpenPoller::Epoll);
         }
         let _ = portable;
-        polling::Poller::new().map(OpenPoller::Portable)
+        polling::Poller::new().map(Arc::new).map(OpenPoller::Portable)
+    }
+
+    pub(crate) fn notifier(&self) -> Notifier {
+        match self {
+            #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
+            OpenPoller::Epoll(opened) => Notifier::Epoll(opened.notifier()),
+            OpenPoller::Portable(poller) => Notifier::Portable(portable::Notifier::new(poller)),
+        }
     }
 
     pub(crate) fn into_poller(self) -> Poller {
@@ -114,14 +123,6 @@ macro_rules! each {
 }
 
 impl Poller {
-    pub(crate) fn notifier(&self) -> Notifier {
-        match self {
-            #[cfg(all(target_os = "linux", not(polling_test_poll_backend)))]
-            Poller::Epoll(epoll) => Notifier::Epoll(epoll.notifier()),
-            Poller::Portable(portable) => Notifier::Portable(portable.notifier()),
-        }
-    }
-
     /// Watches a socket, which must be taken out with [`Poller::delete`] before it is closed.
     pub(crate) fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         each!(Poller, self, poller => poller.add(socket, key))

@@ -17,13 +17,9 @@ pub(crate) struct Portable {
 pub(crate) struct Notifier(Arc<polling::Poller>);
 
 impl Portable {
-    pub(super) fn new(poller: polling::Poller) -> Portable {
+    pub(super) fn new(poller: Arc<polling::Poller>) -> Portable {
         let buffer = Events::with_capacity(NonZeroUsize::new(EVENTS).expect("a batch has room"));
-        Portable { poller: Arc::new(poller), buffer }
-    }
-
-    pub(super) fn notifier(&self) -> Notifier {
-        Notifier(self.poller.clone())
+        Portable { poller, buffer }
     }
 
     #[allow(unsafe_code)]
@@ -64,6 +60,10 @@ impl Portable {
 }
 
 impl Notifier {
+    pub(super) fn new(poller: &Arc<polling::Poller>) -> Notifier {
+        Notifier(poller.clone())
+    }
+
     pub(super) fn notify(&self) -> io::Result<()> {
         self.0.notify()
     }

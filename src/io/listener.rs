@@ -1,0 +1,179 @@
+//! Listening sockets that never block.
+
+use super::options::ListenOptions;
+use super::{Address, Socket};
+use rustix::io::Errno;
+use socket2::{SockAddr, SockRef, Type};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A listening socket that never blocks.
+#[derive(Debug)]
+pub(crate) struct Listener(socket2::Socket);
+
+/// What became of one call to accept.
+pub(crate) enum Accepted {
+    Connection(Socket, Address),
+    /// Nobody waits.
+    Empty,
+    /// This one is lost (it was reset while it waited, say); others may wait.
+    Lost(io::Error),
+    /// Descriptors or memory have run out: those who wait must go on waiting.
+    Exhausted(io::Error),
+}
+
+impl Listener {
+    /// Binds and listens. With `shared`, several listeners of this process take turns in the kernel's hands.
+    pub(crate) fn bind(address: &SockAddr, options: &ListenOptions, shared: bool) -> io::Result<Listener> {
+        if let Some(path) = address.as_pathname() {
+            remove_if_stale(path)?;
+        }
+        let socket = Listener::unbound(address, options)?;
+        if !address.is_unix() && (shared || options.reuse_port) {
+            if !options.reuse_port {
+                // Another process that also shares the port would be let in; so first see that nobody has it.
+                Listener::unbound(address, options)?.bind(address)?;
+            }
+            share_port(&socket)?;
+        }
+        Listener::listen(socket, address, options)
+    }
+
+    /// One more listener for the port of a shared one.
+    pub(crate) fn bind_another(address: &SockAddr, options: &ListenOptions) -> io::Result<Listener> {
+        let socket = Listener::unbound(address, options)?;
+        share_port(&socket)?;
+        Listener::listen(socket, address, options)
+    }
+
+    fn unbound(address: &SockAddr, options: &ListenOptions) -> io::Result<socket2::Socket> {
+        let socket = socket2::Socket::new(address.domain(), Type::STREAM, None)?;
+        options.apply(&socket, !address.is_unix())?;
+        Ok(socket)
+    }
+
+    fn listen(socket: socket2::Socket, address: &SockAddr, options: &ListenOptions) -> io::Result<Listener> {
+        socket.bind(address)?;
+        socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))?;
+        socket.set_nonblocking(true)?;
+        Ok(Listener(socket))
+    }
+
+    /// Takes over a listener that is bound already, with the options that it has.
+    pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Listener> {
+        let socket = socket2::Socket::from(fd);
+        socket.set_nonblocking(true)?;
+        if !socket.local_addr()?.is_unix() {
+            socket.set_tcp_nodelay(true)?;
+        }
+        Ok(Listener(socket))
+    }
+
+    pub(crate) fn try_clone(&self) -> io::Result<Listener> {
+        Ok(Listener(self.0.try_clone()?))
+    }
+
+    pub(crate) fn local_address(&self) -> io::Result<SockAddr> {
+        self.0.local_addr()
+    }
+
+    pub(crate) fn accept(&self) -> Accepted {
+        match accept(&self.0) {
+            Ok((fd, address)) => match Address::of(&address) {
+                Ok(address) => Accepted::Connection(Socket::accepted(fd), address),
+                Err(error) => Accepted::Lost(error),
+            },
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN) => Accepted::Empty,
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Accepted::Exhausted(error),
+                // accept(2): errors that belong to the new connection, and signals.
+                _ => Accepted::Lost(error),
+            },
+        }
+    }
+}
+
+/// `SO_REUSEPORT`: the kernel spreads connections over all sockets that share a port, on Linux; elsewhere it may leave them
+/// all to one, and sharing is for handing over.
+fn share_port(socket: &socket2::Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(target_os = "linux")]
+fn accept(listener: &socket2::Socket) -> io::Result<(OwnedFd, SockAddr)> {
+    use rustix::net::SocketFlags;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    // The options are inherited, which saves a system call for each.
+    let (fd, address) = rustix::net::acceptfrom_with(listener, flags)?;
+    let address = match address.map(std::net::SocketAddr::try_from) {
+        Some(Ok(address)) => address.into(),
+        // A Unix socket; it is asked, since hardly any peer of one has a name.
+        _ => SockRef::from(&fd).peer_addr()?,
+    };
+    Ok((fd, address))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn accept(listener: &socket2::Socket) -> io::Result<(OwnedFd, SockAddr)> {
+    let (socket, address) = listener.accept()?;
+    socket.set_nonblocking(true)?;
+    if !address.is_unix() {
+        socket.set_tcp_nodelay(SockRef::from(listener).tcp_nodelay()?)?;
+    }
+    Ok((socket.into(), address))
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Removes the file of a Unix socket on which nobody listens any more. What else stands there stays, and makes the bind
+/// fail.
+fn remove_if_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
+    let probe = socket2::Socket::new(socket2::Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        // Somebody listens, or it can not be known: the bind says what is the case.
+        _ => Ok(()),
+    }
+}
+
+/// The file of a Unix socket, which is removed with this, unless another has taken its place.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// Of a listener's address; `None` if it has no file.
+    pub(crate) fn of(address: &SockAddr) -> Option<SocketFile> {
+        // A path that is not absolute would mean another file once the process has gone elsewhere.
+        let path = std::path::absolute(address.as_pathname()?).ok()?;
+        let identity = identity(&path)?;
+        Some(SocketFile { path, identity })
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path) == Some(self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Socket options, before and after a socket is connected.
+
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// When TCP asks a silent peer whether it is still there (tcp(7)): after how long, how often again, and how many questions
+/// may stay unanswered before the connection is reset.
+///
+/// ```
+/// use std::time::Duration;
+/// use tiderace::KeepAlive;
+///
+/// let keep_alive = KeepAlive::after(Duration::from_secs(60)).every(Duration::from_secs(10)).at_most(3);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    idle: Duration,
+    interval: Option<Duration>,
+    count: Option<u32>,
+}
+
+impl KeepAlive {
+    /// The first question comes after this time of silence, in whole seconds.
+    pub fn after(idle: Duration) -> KeepAlive {
+        KeepAlive { idle, interval: None, count: None }
+    }
+
+    /// How long to wait for each answer, in whole seconds. Default: the system's, 75 seconds on Linux.
+    pub fn every(mut self, interval: Duration) -> KeepAlive {
+        self.interval = Some(interval);
+        self
+    }
+
+    /// How many questions may stay unanswered. Default: the system's, 9 on Linux.
+    pub fn at_most(mut self, questions: u32) -> KeepAlive {
+        self.count = Some(questions);
+        self
+    }
+
+    fn to_system(self) -> TcpKeepalive {
+        let mut system = TcpKeepalive::new().with_time(self.idle);
+        if let Some(interval) = self.interval {
+            system = system.with_interval(interval);
+        }
+        if let Some(count) = self.count {
+            system = system.with_retries(count);
+        }
+        system
+    }
+}
+
+/// The options of an open socket. What they mean is in socket(7) and tcp(7); whatever is not here can be set through the
+/// descriptor, with `socket2` for example.
+///
+/// Those of TCP fail on a Unix socket.
+#[derive(Debug)]
+pub struct SocketOptions<'a> {
+    socket: BorrowedFd<'a>,
+}
+
+impl<'a> SocketOptions<'a> {
+    pub(crate) fn of(socket: BorrowedFd<'a>) -> SocketOptions<'a> {
+        SocketOptions { socket }
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&self.socket)
+    }
+
+    /// Whether small segments leave at once (`TCP_NODELAY`). Connections of this library begin with yes: their writes are
+    /// gathered already.
+    pub fn set_no_delay(&self, no_delay: bool) -> io::Result<()> {
+        self.socket().set_tcp_nodelay(no_delay)
+    }
+
+    /// What was set by [`set_no_delay`](SocketOptions::set_no_delay).
+    pub fn no_delay(&self) -> io::Result<bool> {
+        self.socket().tcp_nodelay()
+    }
+
+    /// Asks a silent peer whether it is there, or no longer does (`SO_KEEPALIVE`).
+    pub fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+        match keep_alive {
+            Some(keep_alive) => self.socket().set_tcp_keepalive(&keep_alive.to_system()),
+            None => self.socket().set_keepalive(false),
+        }
+    }
+
+    /// Whether a silent peer is asked.
+    pub fn keep_alive(&self) -> io::Result<bool> {
+        self.socket().keepalive()
+    }
+
+    /// The kernel's buffer for what was received, in bytes (`SO_RCVBUF`). Linux doubles what is set and then leaves off
+    /// fitting it to the connection.
+    pub fn set_recv_buffer(&self, bytes: usize) -> io::Result<()> {
+        self.socket().set_recv_buffer_size(bytes)
+    }
+
+    /// The size of that buffer.
+    pub fn recv_buffer(&self) -> io::Result<usize> {
+        self.socket().recv_buffer_size()
+    }
+
+    /// The kernel's buffer for what is to be sent, in bytes (`SO_SNDBUF`).
+    pub fn set_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        self.socket().set_send_buffer_size(bytes)
+    }
+
+    /// The size of that buffer.
+    pub fn send_buffer(&self) -> io::Result<usize> {
+        self.socket().send_buffer_size()
+    }
+
+    /// What becomes of unsent bytes when the descriptor closes (`SO_LINGER`): zero resets the connection.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.socket().set_linger(linger)
+    }
+
+    /// What was set by [`set_linger`](SocketOptions::set_linger).
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.socket().linger()
+    }
+}
+
+/// What can be set of a listener. Accepted connections inherit those that concern them.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenOptions {
+    pub(crate) backlog: u32,
+    pub(crate) reuse_address: bool,
+    /// Let sockets of other processes, too, listen there.
+    pub(crate) reuse_port: bool,
+    pub(crate) no_delay: bool,
+    pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) recv_buffer: Option<usize>,
+    pub(crate) send_buffer: Option<usize>,
+    pub(crate) linger: Option<Duration>,
+    pub(crate) device: Option<String>,
+}
+
+impl ListenOptions {
+    /// Sets what must be set before the socket is bound, and what accepted sockets inherit.
+    pub(crate) fn apply(&self, socket: &socket2::Socket, is_tcp: bool) -> io::Result<()> {
+        let options = SocketOptions::of(socket.as_fd());
+        if is_tcp {
+            // A port whose last connections are still in TIME_WAIT may be bound again.
+            socket.set_reuse_address(self.reuse_address)?;
+            options.set_no_delay(self.no_delay)?;
+            if self.keep_alive.is_some() {
+                options.set_keep_alive(self.keep_alive)?;
+            }
+            if let Some(device) = &self.device {
+                bind_to_device(socket, device)?;
+            }
+        }
+        if let Some(bytes) = self.recv_buffer {
+            options.set_recv_buffer(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            options.set_send_buffer(bytes)?;
+        }
+        if self.linger.is_some() {
+            options.set_linger(self.linger)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn bind_to_device(socket: &socket2::Socket, device: &str) -> io::Result<()> {
+    socket.bind_device(Some(device.as_bytes()))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn bind_to_device(_: &socket2::Socket, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

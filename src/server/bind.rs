@@ -1,0 +1,118 @@
+//! How to listen: an endpoint with its options.
+
+use crate::error::{Error, Result};
+use crate::io::{AddressError, Endpoint, KeepAlive, ListenOptions};
+use crate::limits;
+use std::time::Duration;
+
+/// A place to [`listen`](crate::Server::listen) on, with options. Where the defaults will do, an address as text does.
+///
+/// ```
+/// use std::time::Duration;
+/// use tiderace::{Bind, KeepAlive};
+///
+/// # fn main() -> tiderace::Result {
+/// let bind = Bind::to("tcp://127.0.0.1:0")?
+///     .backlog(512)
+///     .keep_alive(KeepAlive::after(Duration::from_secs(60)))
+///     .max_connections(10_000);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bind {
+    pub(super) endpoint: Endpoint,
+    pub(super) options: ListenOptions,
+    pub(super) max_connections: Option<usize>,
+}
+
+impl Bind {
+    /// Listens on an [`Endpoint`], or on what can be made one: `"tcp://HOST:PORT"`, `"unix://PATH"`, a
+    /// [`SocketAddr`](std::net::SocketAddr).
+    ///
+    /// # Errors
+    /// [`Error::Address`] when that is none.
+    pub fn to<E>(endpoint: E) -> Result<Bind>
+    where
+        E: TryInto<Endpoint>,
+        AddressError: From<E::Error>,
+    {
+        let endpoint: Endpoint = endpoint.try_into().map_err(|error| Error::Address(error.into()))?;
+        let options = ListenOptions {
+            backlog: limits::BACKLOG,
+            reuse_address: true,
+            reuse_port: endpoint.reuse_port,
+            no_delay: true,
+            keep_alive: None,
+            recv_buffer: None,
+            send_buffer: None,
+            linger: None,
+            device: None,
+        };
+        Ok(Bind { endpoint, options, max_connections: None })
+    }
+
+    /// How many connections may wait to be accepted. Default: 4,096, or less if the system holds it lower.
+    pub fn backlog(mut self, connections: u32) -> Bind {
+        self.options.backlog = connections;
+        self
+    }
+
+    /// Whether other processes may listen on the same port at the same time (`SO_REUSEPORT`, socket(7)), for replacing a
+    /// server without a gap, say. Default: no. The cores of one server share their port in any case.
+    pub fn reuse_port(mut self, reuse: bool) -> Bind {
+        self.options.reuse_port = reuse;
+        self
+    }
+
+    /// Whether a port may be bound whose last connections the system still remembers (`SO_REUSEADDR`). Default: yes.
+    pub fn reuse_address(mut self, reuse: bool) -> Bind {
+        self.options.reuse_address = reuse;
+        self
+    }
+
+    /// Whether small segments leave at once (`TCP_NODELAY`). Default: yes.
+    pub fn no_delay(mut self, no_delay: bool) -> Bind {
+        self.options.no_delay = no_delay;
+        self
+    }
+
+    /// When to ask silent peers whether they are still there. Default: never.
+    pub fn keep_alive(mut self, keep_alive: KeepAlive) -> Bind {
+        self.options.keep_alive = Some(keep_alive);
+        self
+    }
+
+    /// The kernel's buffer for what each connection has received, in bytes. Default: it fits itself to the connection, which
+    /// setting it ends.
+    pub fn recv_buffer(mut self, bytes: usize) -> Bind {
+        self.options.recv_buffer = Some(bytes);
+        self
+    }
+
+    /// The kernel's buffer for what each connection is to send, in bytes. Default: it fits itself to the connection.
+    pub fn send_buffer(mut self, bytes: usize) -> Bind {
+        self.options.send_buffer = Some(bytes);
+        self
+    }
+
+    /// What becomes of bytes that the kernel has not sent when a descriptor closes (`SO_LINGER`). Default: they are sent in
+    /// the background.
+    pub fn linger(mut self, linger: Duration) -> Bind {
+        self.options.linger = Some(linger);
+        self
+    }
+
+    /// Accepts only what comes by this network device (`SO_BINDTODEVICE`), on Linux; it may need a privilege.
+    pub fn device(mut self, name: impl Into<String>) -> Bind {
+        self.options.device = Some(name.into());
+        self
+    }
+
+    /// How many connections of this listener may be open at once, on all cores. Those beyond are closed as soon as they are
+    /// accepted, which is logged once, and counted. Default: no limit but the system's.
+    pub fn max_connections(mut self, connections: usize) -> Bind {
+        self.max_connections = Some(connections);
+        self
+    }
+}

@@ -1,0 +1,99 @@
+//! From a server's parts to its running cores.
+
+use super::balance::Balance;
+use super::config::Config;
+use super::control::{Control, CoreControl};
+use super::hooks::Hooks;
+use super::intake::{Intake, Intakes};
+use super::listen::Listening;
+use super::worker::{Part, Worker};
+use crate::connection::{ConnectionLimit, ConnectionLimits};
+use crate::error::{Error, Result};
+use crate::runtime::{CoreConfig, PreparedCore};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Runs a server until it is stopped. This thread becomes its first core.
+pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, control: Arc<Control>) -> Result {
+    let cores = config.cores();
+    // All that the cores need is opened before any of them accepts: from then on, descriptors may be short.
+    let prepared: Result<Vec<(PreparedCore, Arc<Intake>)>> = (0..cores).map(|index| prepare(&config, index)).collect();
+    let (prepared, intakes): (Vec<PreparedCore>, Vec<Arc<Intake>>) = prepared?.into_iter().unzip();
+    let intakes = Intakes::from(intakes);
+    let server_limit = config.max_connections.map(ConnectionLimit::new);
+    let limits = listening.iter().filter_map(|listening| listening.limit.clone()).chain(server_limit.clone()).collect();
+    let remotes = prepared.iter().zip(&*intakes);
+    control.begin(remotes.map(|(core, intake)| CoreControl::new(core.remote(), intake.open.clone())).collect(), limits);
+
+    let mut parts = parts(&config, cores, listening, server_limit)?;
+    let files = std::mem::take(&mut parts.files);
+    let mut workers = Vec::with_capacity(cores);
+    for ((index, core), parts) in prepared.into_iter().enumerate().zip(parts.of_cores) {
+        let (config, server, intakes) = (config.clone(), control.clone(), intakes.clone());
+        workers.push(Worker { index, core, parts, config, server, intakes, hooks: hooks.of_core(index) });
+    }
+    let result = run_all(workers, &control);
+    drop(files);
+    result
+}
+
+fn prepare(config: &Config, index: usize) -> Result<(PreparedCore, Arc<Intake>)> {
+    let intake = Arc::new(Intake::new(Arc::default()));
+    let (busy_poll, portable, open) = (config.busy_poll(), config.portable, intake.open.clone());
+    Ok((CoreConfig { index, busy_poll, portable, open }.prepare()?, intake))
+}
+
+/// The listeners, cut up for the cores.
+struct Parts {
+    of_cores: Vec<Vec<Part>>,
+    /// Those of Unix sockets, which end with the server.
+    files: Vec<crate::io::SocketFile>,
+}
+
+fn parts(
+    config: &Config,
+    cores: usize,
+    listening: Vec<Listening>,
+    server_limit: Option<Arc<ConnectionLimit>>,
+) -> Result<Parts> {
+    let mut parts = Parts { of_cores: (0..cores).map(|_| Vec::new()).collect(), files: Vec::new() };
+    for (number, mut listening) in listening.into_iter().enumerate() {
+        let limits = ConnectionLimits::new(listening.limit.clone().into_iter().chain(server_limit.clone()));
+        let by_kernel = matches!(config.balance, Balance::Kernel) && listening.is_shared();
+        // Where one core accepts for all, it is another one for each listener.
+        let accepts = number % cores;
+        for (index, parts) in parts.of_cores.iter_mut().enumerate() {
+            let listener = if index == accepts {
+                Some(listening.first()?)
+            } else if by_kernel {
+                Some(listening.another()?)
+            } else {
+                None
+            };
+            let balance = (!by_kernel && cores > 1).then(|| config.balance.clone());
+            parts.push(Part { start: listening.start(), limits: limits.clone(), listener, balance });
+        }
+        parts.files.extend(listening.into_file());
+    }
+    Ok(parts)
+}
+
+fn run_all(workers: Vec<Worker>, control: &Control) -> Result {
+    let mut workers = workers.into_iter();
+    let first = workers.next();
+    let mut threads = Vec::new();
+    for worker in workers {
+        let name = format!("tiderace-{}", worker.index);
+        threads.push(thread::Builder::new().name(name).spawn(move || worker.run()).inspect_err(|_| {
+            // Those that run already must not outlive a server that could not start.
+            control.stop(Duration::ZERO);
+        })?);
+    }
+    let mut result = first.map_or(Ok(()), Worker::run);
+    for thread in threads {
+        let ended = thread.join().unwrap_or_else(|_| Err(Error::msg("a core panicked")));
+        result = result.and(ended);
+    }
+    result
+}
