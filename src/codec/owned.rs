@@ -21,6 +21,15 @@ impl<E: Encoder<[u8]>> Encoder<Vec<u8>> for E {
     }
 }
 
+impl<E: Encoder<str>> Encoder<&'static str> for E {
+    type Error = E::Error;
+
+    #[inline]
+    fn encode(&mut self, message: &&'static str, output: &mut Output<'_>) -> Result<(), E::Error> {
+        Encoder::<str>::encode(self, message, output)
+    }
+}
+
 /// What `encoder` makes of `message`; for tests and tools.
 ///
 /// ```

@@ -22,7 +22,7 @@ pub(super) type Intakes = Arc<[Arc<Intake>]>;
 
 impl Intake {
     pub(super) fn new(open: Arc<AtomicUsize>) -> Intake {
-        Intake { queue: ConcurrentQueue::bounded(limits::INTAKE), arrived: AtomicWaker::new(), open }
+        Intake { queue: ConcurrentQueue::unbounded(), arrived: AtomicWaker::new(), open }
     }
 
     /// How many connections are the core's: those that are open, and those that wait for it.
@@ -32,9 +32,10 @@ impl Intake {
 
     /// Hands a connection to the core. One that falls so far behind takes no more: the connection is closed.
     pub(super) fn push(&self, listener: usize, incoming: Incoming) {
-        match self.queue.push((listener, incoming)) {
-            Ok(()) => self.arrived.wake(),
-            Err(_) => tracing::warn!("a connection was closed: its core has too many to take already"),
+        if self.queue.len() < limits::INTAKE && self.queue.push((listener, incoming)).is_ok() {
+            self.arrived.wake();
+        } else {
+            tracing::warn!("a connection was closed: its core has too many to take already");
         }
     }
 

@@ -1,0 +1,395 @@
+//! Addresses, listeners and their options, and how connections are spread over the cores.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use support::handlers::{Echo, EchoLines};
+use support::*;
+use tiderace::codec::{Lines, Raw};
+use tiderace::{Address, Balance, Bind, CloseReason, Conn, Error, Handler, KeepAlive, Result, Server, connect};
+
+/// Says on which core and by which listener each connection comes, and what its socket's options are.
+#[derive(Clone)]
+struct Where(Sender<(usize, Option<usize>)>);
+
+impl Handler for Where {
+    type Codec = Raw;
+
+    async fn on_open(&mut self, conn: &mut Conn<Raw>) -> Result {
+        self.0.send((conn.id().core(), conn.listener()))?;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
+        conn.send(bytes).await
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn echoes_on_unix(path: &std::path::Path) {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut back = [0; 5];
+    stream.write_all(b"hello").unwrap();
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"hello");
+}
+
+#[test]
+fn a_unix_socket_is_served_and_its_file_goes_with_the_server() {
+    let folder = folder();
+    let path = folder.path().join("echo.sock");
+    for cores in CORES {
+        let server = Server::new().cores(cores).listen(format!("unix://{}", path.display()), Raw, || Echo).unwrap();
+        assert_eq!(server.local_addrs()[0].as_path(), Some(&*path));
+        let server = Running::start(server);
+        (0..8).for_each(|_| echoes_on_unix(&path));
+        server.stop(PATIENCE);
+        assert!(!path.exists(), "the file is removed");
+    }
+}
+
+#[test]
+fn clients_connect_to_unix_sockets_too() {
+    let folder = folder();
+    let (tell, _told) = events();
+    let address = format!("unix://{}/lines.sock", folder.path().display());
+    let server = Server::new().cores(2).listen(&address, Lines::default(), move || EchoLines(tell.clone())).unwrap();
+    let _server = Running::start(server);
+    tiderace::block_on(async {
+        let mut lines = connect(&address).await.unwrap().framed(Lines::default());
+        lines.send("over a file").await.unwrap();
+        assert_eq!(lines.next().await.unwrap(), Some("over a file"));
+    });
+}
+
+#[test]
+fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
+    let folder = folder();
+    let path = folder.path().join("stale.sock");
+    let address = format!("unix://{}", path.display());
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "nobody listens, and the file is there");
+    let first = Running::start(Server::new().cores(1).listen(&address, Raw, || Echo).unwrap());
+    echoes_on_unix(&path);
+    let error = Server::new().listen(&address, Raw, || Echo).unwrap_err();
+    assert!(matches!(&error, Error::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse), "{error}");
+    echoes_on_unix(&path);
+    drop(first);
+    std::fs::write(&path, "a file that is no socket").unwrap();
+    Server::new().listen(&address, Raw, || Echo).unwrap_err();
+    assert!(path.exists(), "what is not ours stays");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_name_leaves_no_file() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("tiderace-test-{}", std::process::id());
+    let server = Server::new().cores(1).listen(format!("unix://@{name}"), Raw, || Echo).unwrap();
+    assert_eq!(server.local_addrs()[0].as_abstract_name(), Some(name.as_bytes()));
+    assert_eq!(server.local_addrs()[0].to_string(), format!("unix:@{name}"));
+    let _server = Running::start(server);
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let mut stream = UnixStream::connect_addr(&address).unwrap();
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn several_listeners_have_their_own_codecs_and_handlers() {
+    let folder = folder();
+    let unix = folder.path().join("where.sock");
+    let (tell, told) = events();
+    let (lines_tell, _lines) = events();
+    let place = Where(tell);
+    let bound = UnixListener::bind(&unix).unwrap();
+    let std_listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::new()
+        .cores(2)
+        .listen("tcp4://127.0.0.1:0", Raw, {
+            let place = place.clone();
+            move || place.clone()
+        })
+        .unwrap()
+        .listen("127.0.0.1:0", Lines::default(), move || EchoLines(lines_tell.clone()))
+        .unwrap()
+        .listen(bound, Raw, {
+            let place = place.clone();
+            move || place.clone()
+        })
+        .unwrap()
+        .listen(std_listener, Raw, move || place.clone())
+        .unwrap();
+    let addresses = server.local_addrs();
+    let _server = Running::start(server);
+    let _first = TcpStream::connect(&addresses[0]).unwrap();
+    assert_eq!(told.next().1, Some(0));
+    let mut lines = TcpStream::connect(&addresses[1]).unwrap();
+    echoes(&mut lines, b"a line\n");
+    let _third = UnixStream::connect(&unix).unwrap();
+    assert_eq!(told.next().1, Some(2));
+    let _fourth = TcpStream::connect(&addresses[3]).unwrap();
+    assert_eq!(told.next().1, Some(3));
+}
+
+/// On which cores `connections` from this host are served.
+fn spread(balance: Balance, cores: usize, connections: usize) -> BTreeMap<usize, usize> {
+    let (tell, told) = events();
+    let server = Server::new().cores(cores).balance(balance);
+    let place = Where(tell);
+    let server = Running::start(server.listen("tcp://127.0.0.1:0", Raw, move || place.clone()).unwrap());
+    let mut streams = Vec::new();
+    let mut cores = BTreeMap::new();
+    for _ in 0..connections {
+        let mut stream = server.connect();
+        echoes(&mut stream, b"x");
+        *cores.entry(told.next().0).or_default() += 1;
+        streams.push(stream);
+    }
+    cores
+}
+
+#[test]
+fn connections_are_spread_as_asked() {
+    let even = BTreeMap::from([(0, 10), (1, 10), (2, 10), (3, 10)]);
+    assert_eq!(spread(Balance::RoundRobin, 4, 40), even);
+    assert_eq!(spread(Balance::LeastConnections, 4, 40), even);
+    assert_eq!(spread(Balance::SourceHash, 4, 40).len(), 1, "one host, one core");
+    assert_eq!(spread(Balance::custom(|_, open| open.len() - 1), 4, 40), BTreeMap::from([(3, 40)]));
+    for balance in [Balance::Random, Balance::Kernel] {
+        // 4 * 0.75^60: one in eight million that one core gets none.
+        assert_eq!(spread(balance, 4, 60).len(), 4);
+    }
+    for balance in [Balance::RoundRobin, Balance::Random, Balance::Kernel] {
+        assert_eq!(spread(balance, 1, 3), BTreeMap::from([(0, 3)]));
+    }
+}
+
+#[test]
+fn a_server_takes_no_more_connections_than_it_may() {
+    for (whole, one) in [(Some(3), None), (None, Some(3)), (Some(3), Some(100))] {
+        let mut server = Server::new().cores(2);
+        if let Some(max) = whole {
+            server = server.max_connections(max);
+        }
+        let mut bind = Bind::to("tcp://127.0.0.1:0").unwrap();
+        if let Some(max) = one {
+            bind = bind.max_connections(max);
+        }
+        let server = Running::start(server.listen(bind, Raw, || Echo).unwrap());
+        let mut streams: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        streams.iter_mut().for_each(|stream| echoes(stream, b"in"));
+        for refused in 1..=5 {
+            let mut stream = server.connect();
+            let ended = stream.read(&mut [0]);
+            assert!(matches!(ended, Ok(0) | Err(_)), "closed at once");
+            until("it is counted", || server.handle.refused() == refused);
+        }
+        assert_eq!(server.handle.connections(), 3);
+        streams.pop();
+        until("one has gone", || server.handle.connections() == 2);
+        until("there is room again", || {
+            let mut stream = server.connect();
+            let _ = stream.write_all(b"x");
+            stream.read_exact(&mut [0]).is_ok()
+        });
+    }
+}
+
+/// Reports the options that its connection has inherited.
+#[derive(Clone)]
+struct Options(Sender<(bool, bool, Option<Duration>)>);
+
+impl Handler for Options {
+    type Codec = Raw;
+
+    async fn on_open(&mut self, conn: &mut Conn<Raw>) -> Result {
+        let options = conn.options();
+        self.0.send((options.no_delay()?, options.keep_alive()?, options.linger()?))?;
+        options.set_no_delay(true)?;
+        options.set_keep_alive(None)?;
+        options.set_linger(None)?;
+        options.set_send_buffer(64 * 1024)?;
+        assert!(options.send_buffer()? >= 64 * 1024);
+        self.0.send((options.no_delay()?, options.keep_alive()?, options.linger()?))?;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<Raw>, _: &[u8]) -> Result {
+        Ok(())
+    }
+}
+
+#[test]
+fn options_of_a_listener_are_those_of_its_connections() {
+    let (tell, told) = events();
+    let options = Options(tell);
+    let bind = Bind::to("tcp://127.0.0.1:0")
+        .unwrap()
+        .backlog(16)
+        .no_delay(false)
+        .keep_alive(KeepAlive::after(Duration::from_secs(30)).every(Duration::from_secs(5)).at_most(3))
+        .linger(Duration::from_secs(7))
+        .recv_buffer(100_000)
+        .send_buffer(100_000);
+    let server = Server::new().cores(1).listen(bind, Raw, move || options.clone()).unwrap();
+    let server = Running::start(server);
+    let _stream = server.connect();
+    assert_eq!(told.next(), (false, true, Some(Duration::from_secs(7))));
+    assert_eq!(told.next(), (true, false, None));
+}
+
+#[test]
+fn a_port_is_shared_only_when_both_want_it() {
+    let first = Server::new().cores(1).listen("tcp://127.0.0.1:0?reuseport=true", Raw, || Echo).unwrap();
+    let address = first.local_addrs()[0].clone();
+    let second = Server::new().listen(format!("tcp://{address}?reuseport=true"), Raw, || Echo).unwrap();
+    Server::new().listen(&address, Raw, || Echo).unwrap_err();
+    drop((first, second));
+}
+
+#[test]
+fn a_duplicate_of_a_listener_outlives_its_server() {
+    let server = Server::new().cores(2).listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap();
+    let address = server.local_addrs()[0].clone();
+    let duplicate = server.duplicate_listeners().unwrap().remove(0);
+    Running::start(server).stop(PATIENCE);
+    let next = Server::new().cores(2).listen(TcpListener::from(duplicate), Raw, || Echo).unwrap();
+    assert_eq!(next.local_addrs(), [address.clone()]);
+    let server = Running::start(next);
+    (0..4).for_each(|_| echoes(&mut server.connect(), b"still there"));
+}
+
+#[test]
+fn addresses_say_what_is_wrong_with_them() {
+    for (address, complaint) in [
+        ("http://localhost:80", "expected tcp, udp or unix before ://, met http"),
+        ("udp://127.0.0.1:0", "expected tcp or unix, met udp"),
+        ("tcp://127.0.0.1", "expected HOST:PORT, met \"127.0.0.1\""),
+        ("tcp://127.0.0.1:99999", "expected HOST:PORT, met \"127.0.0.1:99999\""),
+        ("tcp6://127.0.0.1:0", "127.0.0.1:0 has no address of the asked family"),
+        ("tcp://127.0.0.1:0?reuse=yes", "expected reuseport=true or reuseport=false, met \"reuse=yes\""),
+        ("unix://", "expected a path or @NAME, met \"\""),
+    ] {
+        let error = Server::new().listen(address, Raw, || Echo).unwrap_err();
+        assert_eq!(error.to_string(), complaint);
+    }
+    let long = format!("unix://{}", "x".repeat(200));
+    assert!(matches!(Server::new().listen(long, Raw, || Echo), Err(Error::Address(_))));
+}
+
+/// Opens, closes, and how.
+#[derive(Clone)]
+struct Closes(Sender<String>);
+
+impl Handler for Closes {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, _: &mut Conn<Raw>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Raw>, reason: &CloseReason) {
+        let _ = self.0.send(reason.to_string());
+    }
+}
+
+#[test]
+fn a_server_calls_its_hooks() {
+    for cores in CORES {
+        let (tell, told) = events::<String>();
+        let (ticks, ticked) = events();
+        let say = |what: &'static str| {
+            let tell = tell.clone();
+            move || tell.send(what.into()).unwrap()
+        };
+        let (started, ended, closes) = (say("started"), say("ended"), Closes(tell.clone()));
+        let (each, each_told) = events();
+        let mut count = 0;
+        let server = Server::new()
+            .cores(cores)
+            .on_start(move |server| async move {
+                assert_eq!(server.cores(), cores);
+                started();
+            })
+            .on_each_core(move |core| {
+                let each = each.clone();
+                async move { each.send(core).unwrap() }
+            })
+            .on_tick(move || {
+                count += 1;
+                ticks.send(count).unwrap();
+                (count < 3).then_some(Duration::from_millis(1))
+            })
+            .on_shutdown(move || async move { ended() })
+            .listen("tcp://127.0.0.1:0", Raw, move || closes.clone())
+            .unwrap();
+        let server = Running::start(server);
+        assert_eq!(told.next(), "started");
+        let mut which: Vec<usize> = (0..cores).map(|_| each_told.next()).collect();
+        which.sort();
+        assert_eq!(which, (0..cores).collect::<Vec<_>>());
+        assert_eq!([ticked.next(), ticked.next(), ticked.next()], [1, 2, 3]);
+        let _stream = server.connect();
+        until("it is open", || server.handle.connections() == 1);
+        server.stop(PATIENCE);
+        let mut last = [told.next(), told.next()];
+        last.sort();
+        assert_eq!(last, ["ended", "shutdown"]);
+        assert!(ticked.is_quiet());
+    }
+}
+
+#[test]
+fn work_is_run_on_the_core_that_was_named() {
+    let server = Running::start(Server::new().cores(3).listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap());
+    until("it runs", || server.handle.cores() == 3);
+    let (tell, told) = events();
+    for core in [2, 0, 1] {
+        let tell = tell.clone();
+        assert!(server.handle.run_on(core, move || {
+            tiderace::spawn_local(async move {
+                tiderace::sleep(Duration::from_millis(1)).await;
+                tell.send((core, std::thread::current().name().map(str::to_owned))).unwrap();
+            })
+            .detach();
+        }));
+        let (ran, thread) = told.next();
+        assert_eq!(ran, core);
+        assert!(core == 0 || thread == Some(format!("tiderace-{core}")));
+    }
+    assert!(!server.handle.run_on(3, || unreachable!()));
+    assert!(server.handle.run_on(1, || panic!("this is logged")));
+    echoes(&mut server.connect(), b"and nothing more");
+}
+
+#[test]
+fn every_connection_is_visited() {
+    let (tell, _told) = events();
+    let server = Server::new().cores(4).balance(Balance::RoundRobin);
+    let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || EchoLines(tell.clone())).unwrap();
+    let server = Running::start(server.listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap());
+    let mut streams: Vec<_> = (0..12).map(|_| server.connect()).collect();
+    until("all are open", || server.handle.connections() == 12);
+    let visited = tiderace::block_on(server.handle.for_each::<Lines>(|connection| {
+        connection.try_send("to all").unwrap();
+    }));
+    assert_eq!(visited, 12);
+    for stream in &mut streams {
+        let mut line = [0; 7];
+        stream.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"to all\n");
+    }
+    let address: Address = server.address.clone();
+    server.stop(PATIENCE);
+    assert!(TcpStream::connect(&address).is_err(), "nobody listens any more");
+}
