@@ -3,6 +3,7 @@
 use crate::codec::ProtocolError;
 use crate::io::AddressError;
 use std::error::Error as StdError;
+use std::time::Duration;
 use std::{fmt, io};
 
 /// What handlers and `main` return. `?` turns any error into an [`Error`].
@@ -35,6 +36,11 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// What a handler returns to stop its server: made by [`Error::stop_server`].
+    StopServer {
+        /// How long the stop may take.
+        within: Duration,
+    },
     /// The codec can not send this message. The connection goes on.
     Encode(Boxed),
     /// The peer has broken the protocol.
@@ -49,6 +55,12 @@ impl Error {
         Error::Other(message.to_string().into())
     }
 
+    /// Returned by a method of a handler, this ends the connection and stops its server, as
+    /// [`ServerHandle::stop`](crate::ServerHandle::stop) does.
+    pub fn stop_server(within: Duration) -> Error {
+        Error::StopServer { within }
+    }
+
     /// The error as a [`std::error::Error`], for other libraries.
     pub fn into_boxed(self) -> Boxed {
         match self {
@@ -56,7 +68,9 @@ impl Error {
             Error::Address(error) => error.into(),
             Error::Protocol(error) => error.into(),
             Error::Encode(error) | Error::Other(error) => error,
-            Error::Closed | Error::Bind { .. } | Error::Connect { .. } => Box::new(Standalone(self)),
+            Error::Closed | Error::StopServer { .. } | Error::Bind { .. } | Error::Connect { .. } => {
+                Box::new(Standalone(self))
+            }
         }
     }
 
@@ -67,7 +81,7 @@ impl Error {
 
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Error::Closed => None,
+            Error::Closed | Error::StopServer { .. } => None,
             Error::Io(error) => Some(error),
             Error::Address(error) => Some(error),
             Error::Bind { source, .. } | Error::Connect { source, .. } => Some(source),
@@ -108,6 +122,7 @@ impl fmt::Display for Error {
             Error::Address(error) => error.fmt(f),
             Error::Bind { address, source } => write!(f, "can not listen on {address}: {source}"),
             Error::Connect { address, source } => write!(f, "can not connect to {address}: {source}"),
+            Error::StopServer { within } => write!(f, "the server is to stop within {within:?}"),
             Error::Encode(error) => write!(f, "can not send this message: {error}"),
             Error::Protocol(error) => error.fmt(f),
             Error::Other(error) => error.fmt(f),
@@ -166,19 +181,55 @@ pub enum CloseReason {
     Handler(Error),
     /// The handler, or its codec, panicked with this message.
     Panic(String),
-    /// What was queued could not be delivered in the time that a close may take.
-    Timeout {
-        /// Bytes that were not delivered.
-        undelivered: usize,
-    },
+    /// A time limit has passed.
+    Timeout(TimeLimit),
+    /// The handler gave the connection up: see [`Conn::detach`](crate::Conn::detach).
+    Detached,
     /// The server stopped.
     Shutdown,
+}
+
+/// A time limit that a connection may exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimeLimit {
+    /// Nothing was received and nothing sent for the idle timeout, while no method of the handler ran.
+    Idle,
+    /// The first message was not there in time.
+    FirstMessage,
+    /// The next message was not there by the read deadline.
+    Read,
+    /// Bytes still waited to be written at the write deadline.
+    Write {
+        /// How many.
+        queued: usize,
+    },
+    /// What was queued could not be delivered in the time that a close may take.
+    Close {
+        /// How many bytes were not delivered.
+        undelivered: usize,
+    },
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TimeLimit::Idle => f.write_str("idle"),
+            TimeLimit::FirstMessage => f.write_str("no first message"),
+            TimeLimit::Read => f.write_str("no message by the read deadline"),
+            TimeLimit::Write { queued } => write!(f, "{queued} bytes unwritten at the write deadline"),
+            TimeLimit::Close { undelivered } => write!(f, "{undelivered} bytes undelivered"),
+        }
+    }
 }
 
 impl CloseReason {
     /// Whether the connection ended as connections should: by one of the two sides, or with the server.
     pub fn is_normal(&self) -> bool {
-        matches!(self, CloseReason::EndOfStream | CloseReason::Closed | CloseReason::Shutdown)
+        matches!(
+            self,
+            CloseReason::EndOfStream | CloseReason::Closed | CloseReason::Shutdown | CloseReason::Detached
+        )
     }
 }
 
@@ -191,7 +242,8 @@ impl fmt::Display for CloseReason {
             CloseReason::Protocol(error) => write!(f, "protocol error: {error}"),
             CloseReason::Handler(error) => write!(f, "handler error: {error}"),
             CloseReason::Panic(message) => write!(f, "panic: {message}"),
-            CloseReason::Timeout { undelivered } => write!(f, "timeout with {undelivered} bytes undelivered"),
+            CloseReason::Timeout(limit) => write!(f, "timeout: {limit}"),
+            CloseReason::Detached => f.write_str("detached"),
             CloseReason::Shutdown => f.write_str("shutdown"),
         }
     }

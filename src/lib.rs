@@ -45,10 +45,10 @@ mod slots;
 mod timer;
 
 pub use connection::{Conn, ConnectionId, Handle, HandleSendError, Handler, TrySendError};
-pub use error::{CloseReason, Error, Result};
+pub use error::{CloseReason, Error, Result, TimeLimit};
 pub use framed::Framed;
 pub use io::{Address, AddressError, Endpoint, KeepAlive, SocketOptions};
-pub use net::{Stream, connect};
+pub use net::{Stream, WriteEvent, connect};
 pub use runtime::{
     Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, after, at, block_on, every, interval, sleep, sleep_until,
     spawn_local, timeout, yield_now,

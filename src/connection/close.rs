@@ -6,15 +6,27 @@
 
 use super::drive::Session;
 use super::{Conn, Handler};
-use crate::error::{CloseReason, Error};
+use crate::error::{CloseReason, Error, TimeLimit};
 use crate::net::{Flag, Port};
 use crate::runtime::{CatchPanic, timeout};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+/// Ends the session, in the way that its reason asks for.
+pub(super) async fn end<H: Handler>(session: Session<H>, reason: CloseReason) {
+    match reason {
+        CloseReason::Detached => detach(session).await,
+        CloseReason::Handler(Error::StopServer { within }) => {
+            session.conn.settings().stop_server(within);
+            close(session, CloseReason::Shutdown).await;
+        }
+        reason => close(session, reason).await,
+    }
+}
+
 /// Ends the session: delivers, calls `on_close` once, drops the handler, and closes.
-pub(super) async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) {
+async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) {
     let link = session.conn.link.clone();
     let port: &Port = &link;
     let limit = session.conn.settings().close;
@@ -29,6 +41,20 @@ pub(super) async fn close<H: Handler>(mut session: Session<H>, reason: CloseReas
     }
     port.deregister();
     drop(session);
+}
+
+/// Ends a session whose connection goes on without it.
+async fn detach<H: Handler>(mut session: Session<H>) {
+    let link = session.conn.link.clone();
+    let reason = CloseReason::Detached;
+    log(&session.conn, &reason);
+    let told = session.handler.on_close(&mut session.conn, &reason);
+    let _ = CatchPanic { future: told }.await;
+    drop(session);
+    if let Err(error) = link.give_up() {
+        tracing::error!(%error, "a detached connection is lost");
+        link.deregister();
+    }
 }
 
 /// A connection that broke under a handler ended because it broke, whatever the handler made of it.
@@ -64,7 +90,7 @@ async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReas
             return match failure {
                 _ if !reason.is_normal() => reason,
                 Some(error) => CloseReason::Reset(error),
-                None => CloseReason::Timeout { undelivered },
+                None => CloseReason::Timeout(TimeLimit::Close { undelivered }),
             };
         }
     }
@@ -98,7 +124,7 @@ fn log<H: crate::codec::Codec>(conn: &Conn<H>, reason: &CloseReason) {
     let (connection, peer) = (conn.id(), conn.peer_addr().ok());
     match reason {
         CloseReason::Panic(_) => tracing::error!(%connection, ?peer, %reason, "close"),
-        CloseReason::Protocol(_) | CloseReason::Handler(_) | CloseReason::Timeout { .. } => {
+        CloseReason::Protocol(_) | CloseReason::Handler(_) | CloseReason::Timeout(_) => {
             tracing::warn!(%connection, ?peer, %reason, "close");
         }
         _ => tracing::debug!(%connection, ?peer, %reason, "close"),

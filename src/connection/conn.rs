@@ -5,13 +5,15 @@ use super::settings::{Counted, Settings};
 use crate::codec::{Codec, Encoder};
 use crate::error::{Error, Result};
 use crate::io::{Address, SocketOptions};
-use crate::net::{Flag, Limits, Link, Unsent};
+use crate::net::{Flag, Limits, Link, Stream, Unsent, WriteEvent};
+use crate::runtime::spawn_local;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 /// A number that no other connection of this server has: the core, and a count of that core's connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,6 +132,68 @@ impl<C: Codec> Conn<C> {
     /// sent is delivered. The reason is [`CloseReason::Closed`](crate::CloseReason::Closed).
     pub fn close(&mut self) {
         self.link.notify(Flag::CLOSE);
+    }
+
+    /// Closes the connection when nothing has been received and nothing sent for so long, while no method of the handler
+    /// ran. `None`: never. Default: that of the server, which has none unless told otherwise.
+    ///
+    /// It costs a timer for each connection, which moves only when it goes off: a message costs one more look at the time.
+    pub fn set_idle_timeout(&mut self, limit: Option<Duration>) {
+        self.link.set_idle_timeout(limit);
+    }
+
+    /// Closes the connection if it waits for a message at `deadline`: for the rest of one too, however slowly it comes.
+    /// It stands until it is set anew; `None`, the default, means never.
+    pub fn set_read_deadline(&mut self, deadline: Option<Instant>) {
+        self.link.set_read_deadline(deadline);
+    }
+
+    /// Closes the connection if anything that was sent is still queued at `deadline`, since the peer does not take it. It
+    /// stands until it is set anew; `None`, the default, means never.
+    pub fn set_write_deadline(&mut self, deadline: Option<Instant>) {
+        self.link.set_write_deadline(deadline);
+    }
+
+    /// Has `watcher` called before the queue is written, and after each write that took something. It replaces an earlier
+    /// one. It runs within the loop, and must be quick.
+    pub fn watch_writes(&mut self, watcher: impl FnMut(WriteEvent) + 'static) {
+        self.link.watch(watcher);
+    }
+
+    /// Gives the connection up when the handler's current method returns: `then` gets it as a [`Stream`], with the bytes that
+    /// no message has claimed, and what it returns runs as a task of this core. What was sent before leaves first.
+    ///
+    /// The handler ends with [`CloseReason::Detached`](crate::CloseReason::Detached), and handles of this connection with it.
+    ///
+    /// ```
+    /// use tiderace::{Conn, Handler, Result, codec::Lines};
+    /// use futures_lite::AsyncWriteExt;
+    ///
+    /// struct Upgrade;
+    ///
+    /// impl Handler for Upgrade {
+    ///     type Codec = Lines;
+    ///
+    ///     async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
+    ///         if line == "raw" {
+    ///             conn.detach(|mut stream| async move {
+    ///                 let _ = stream.write_all(b"from here on, plain bytes").await;
+    ///             });
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn detach<F>(&mut self, then: impl FnOnce(Stream) -> F + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let core = self.link.core.clone();
+        self.link.set_taker(move |handed_over| match Stream::take_over(&core, handed_over) {
+            Ok(stream) => spawn_local(then(stream)).detach(),
+            Err(error) => tracing::error!(%error, "a detached connection can not be watched"),
+        });
+        self.link.notify(Flag::DETACH);
     }
 
     /// Stops reading: no further message is handled, and the peer is slowed down, until [`resume`](Conn::resume) or

@@ -1,6 +1,6 @@
 //! The task of a connection: it decodes every complete frame in the ring and calls the handler for each.
 
-use super::close::close;
+use super::close::end;
 use super::settings::{Admission, Counted, Settings};
 use super::supervise::Supervise;
 use super::{Conn, ConnectionId, Handler};
@@ -19,7 +19,7 @@ use std::rc::Rc;
 const FRAMES: u32 = 256;
 
 /// What is asked of a connection from outside its loop.
-const REQUESTS: Flag = Flag::CLOSE.or(Flag::STOP).or(Flag::WAKE);
+const REQUESTS: Flag = Flag::CLOSE.or(Flag::STOP).or(Flag::WAKE).or(Flag::DETACH);
 /// Before the next message, see to this.
 const INTERRUPTED: Flag = REQUESTS.or(Flag::PAUSED);
 
@@ -55,6 +55,12 @@ impl<H: Handler> Session<H> {
             Rc::new(Link::new(port, encoder, number.as_u64()))
         })?;
         link.arm();
+        if settings.idle_timeout.is_some() {
+            link.set_idle_timeout(settings.idle_timeout);
+        }
+        if let Some(within) = settings.first_message {
+            link.set_first_deadline(core.time() + within);
+        }
         Ok(Session::over(link, decoder, handler, Counted::new(settings.clone(), admission)))
     }
 
@@ -95,7 +101,7 @@ pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output =
             Ok(Err(End(reason))) | Err(reason) => reason,
         };
         // Boxed: an end is rare, and its future would be a part of every connection that lives.
-        Box::pin(close(session, reason)).await;
+        Box::pin(end(session, reason)).await;
     }
 }
 
@@ -162,6 +168,9 @@ impl<H: Handler> Session<H> {
     /// Does what was asked of this connection by a handle, by the server or by the handler itself.
     async fn requests(&mut self) -> Result<(), End> {
         while self.port().has(REQUESTS) {
+            if self.port().has(Flag::DETACH) {
+                return Err(End(CloseReason::Detached));
+            }
             if self.port().has(Flag::STOP) {
                 return Err(End(CloseReason::Shutdown));
             }
@@ -180,9 +189,14 @@ impl<H: Handler> Session<H> {
         if self.port().has(INTERRUPTED) {
             return Ok(None);
         }
+        let unspoken = self.port().has(Flag::UNSPOKEN);
         // Nothing is read while the ring is lent, so the end of the stream can not come in between.
         let ended = self.port().has(Flag::ENDED);
-        frame_end(&mut self.decoder, ring, ended).map_err(protocol)
+        let end = frame_end(&mut self.decoder, ring, ended).map_err(protocol)?;
+        if unspoken && end.is_some() {
+            self.port().first_has_come();
+        }
+        Ok(end)
     }
 }
 

@@ -6,6 +6,7 @@ mod conn;
 mod drive;
 mod handle;
 mod handler;
+mod serve;
 mod settings;
 mod supervise;
 

@@ -16,6 +16,9 @@ pub(crate) struct Settings {
     pub(crate) write: Limits,
     /// How long a close may take.
     pub(crate) close: Duration,
+    /// What each begins with.
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) first_message: Option<Duration>,
     /// How many of them there may be.
     pub(crate) limits: ConnectionLimits,
     /// Stops the server.
@@ -23,6 +26,13 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    pub(super) fn stop_server(&self, within: Duration) {
+        match &self.stop {
+            Some(stop) => stop(within),
+            None => tracing::warn!("a handler asks its server to stop, but its connection belongs to none"),
+        }
+    }
+
     /// Those of connections that belong to no listener.
     pub(crate) fn of_core(core: &Rc<Core>) -> Settings {
         Settings {
@@ -30,6 +40,8 @@ impl Settings {
             listener: None,
             write: Limits::default(),
             close: limits::CLOSE,
+            idle_timeout: None,
+            first_message: None,
             limits: ConnectionLimits::default(),
             stop: None,
         }

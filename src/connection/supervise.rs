@@ -38,6 +38,9 @@ impl<F: Future> Future for Supervise<'_, F> {
         match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
             Ok(Poll::Pending) => {
                 this.port.flush();
+                if this.port.has(Flag::TIMED) {
+                    return this.port.poll_deadlines(cx).map(|limit| Err(CloseReason::Timeout(limit)));
+                }
                 Poll::Pending
             }
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),

@@ -1,7 +1,7 @@
 //! What other threads may know of a port.
 
 use super::state::Flag;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Kept by the port's core, read from anywhere. It only advises: what it says may be past, so a sender that relies on it is
 /// still answered by the core.
@@ -14,7 +14,7 @@ pub(crate) struct Gauge {
     /// Messages on their way to the core.
     in_flight: AtomicUsize,
     /// What has been asked for and is on its way to the core, as flags.
-    requests: AtomicU16,
+    requests: AtomicU32,
 }
 
 impl Gauge {

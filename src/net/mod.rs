@@ -8,6 +8,7 @@ mod state;
 mod stream;
 
 pub use connect::connect;
+pub use port::WriteEvent;
 pub use stream::Stream;
 
 pub(crate) use gauge::Gauge;

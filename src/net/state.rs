@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 /// A set of facts about a port.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Flag(u16);
+pub(crate) struct Flag(u32);
 
 impl Flag {
     /// The socket may have bytes that were not read. Edges are not repeated, so this remembers them.
@@ -40,14 +40,29 @@ impl Flag {
     /// Nothing can be sent any more.
     pub(crate) const SHUT: Flag = Flag(1 << 15);
 
+    /// Asked for by the handler: give the socket to somebody else.
+    pub(crate) const DETACH: Flag = Flag(1 << 16);
+    /// The reader waits for news, so no method of the handler runs.
+    pub(crate) const WAITING: Flag = Flag(1 << 17);
+    /// There are time limits.
+    pub(crate) const TIMED: Flag = Flag(1 << 18);
+    /// The first message has not come, and there is a time limit for it.
+    pub(crate) const UNSPOKEN: Flag = Flag(1 << 19);
+    /// Somebody wants to be told of writes.
+    pub(crate) const WATCHED: Flag = Flag(1 << 20);
+
     pub(crate) const NONE: Flag = Flag(0);
 
-    pub(super) fn bits(self) -> u16 {
+    pub(super) fn bits(self) -> u32 {
         self.0
     }
 
-    pub(super) fn from_bits(bits: u16) -> Flag {
+    pub(super) fn from_bits(bits: u32) -> Flag {
         Flag(bits)
+    }
+
+    pub(crate) fn with(self, other: Flag, on: bool) -> Flag {
+        if on { self.or(other) } else { self }
     }
 
     pub(crate) const fn or(self, other: Flag) -> Flag {
@@ -56,7 +71,7 @@ impl Flag {
 }
 
 /// The facts as they are now.
-pub(super) struct State(Cell<u16>);
+pub(super) struct State(Cell<u32>);
 
 impl State {
     pub(super) fn new(flags: Flag) -> State {

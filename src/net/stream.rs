@@ -1,7 +1,7 @@
 //! A connected stream that a user reads and writes.
 
 use super::Link;
-use super::port::{Limits, Port};
+use super::port::{HandedOver, Limits, Port};
 use super::state::Flag;
 use crate::io::{Address, Socket};
 use crate::runtime::Core;
@@ -34,6 +34,26 @@ impl Stream {
         })?;
         link.arm();
         Ok(Stream { link })
+    }
+
+    /// Takes over a socket that a handler had.
+    pub(crate) fn take_over(core: &Rc<Core>, socket: HandedOver) -> io::Result<Stream> {
+        let mut socket = Some(socket);
+        let link = core.register(|key| {
+            let socket = socket.take().expect("registered once");
+            Rc::new(Link::new(socket.into_port(core.clone(), key, Flag::NONE), (), 0))
+        })?;
+        link.arm();
+        Ok(Stream { link })
+    }
+
+    /// The socket, for a handler.
+    pub(crate) fn into_handed_over(self) -> io::Result<HandedOver> {
+        self.port().hand_over()
+    }
+
+    pub(crate) fn core(&self) -> Rc<Core> {
+        self.port().core.clone()
     }
 
     #[inline]

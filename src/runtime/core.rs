@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes that one source may bring before others that have more to read, too: about a millisecond. What its peer has just
 /// written is still in cache, and what waits is not; to take turns after every read costs a streaming server half as much
@@ -135,6 +135,11 @@ impl Core {
 
     pub(crate) fn is_at(&self, remote: &Remote) -> bool {
         Arc::ptr_eq(&self.inbox, &remote.0)
+    }
+
+    /// When the last wait ended.
+    pub(crate) fn time(&self) -> Instant {
+        self.clock.instant(self.now.get())
     }
 
     /// A number that no other connection of this core has had.

@@ -108,6 +108,19 @@ impl Server {
         self
     }
 
+    /// Closes connections on which nothing was received and nothing sent for so long, while no method of their handlers ran.
+    /// Default: never. [`Conn::set_idle_timeout`](crate::Conn::set_idle_timeout) sets it for one connection.
+    pub fn idle_timeout(mut self, limit: Duration) -> Server {
+        self.config.idle_timeout = Some(limit);
+        self
+    }
+
+    /// Closes connections whose first message is not complete so long after they have opened. Default: never.
+    pub fn first_message_timeout(mut self, limit: Duration) -> Server {
+        self.config.first_message = Some(limit);
+        self
+    }
+
     /// Listens on an address, speaks `codec` with whoever connects, and makes a handler for each connection.
     ///
     /// The address is an [`Endpoint`](crate::Endpoint) or the text of one (`"tcp://HOST:PORT"`, `"unix://PATH"`), a

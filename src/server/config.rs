@@ -17,6 +17,8 @@ pub(super) struct Config {
     pub(super) max_connections: Option<usize>,
     pub(super) write: Limits,
     pub(super) close: Duration,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) first_message: Option<Duration>,
 }
 
 impl Default for Config {
@@ -29,6 +31,8 @@ impl Default for Config {
             max_connections: None,
             write: Limits::default(),
             close: limits::CLOSE,
+            idle_timeout: None,
+            first_message: None,
         }
     }
 }

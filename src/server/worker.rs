@@ -89,6 +89,8 @@ fn settings(
         listener: Some(listener),
         write: config.write,
         close: config.close,
+        idle_timeout: config.idle_timeout,
+        first_message: config.first_message,
         limits,
         stop: Some(Rc::new(move |within| server.stop(within))),
     })

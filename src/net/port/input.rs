@@ -127,8 +127,13 @@ impl Port {
     #[inline]
     pub(crate) fn poll_news(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state.take(Flag::NEWS) {
+            self.state.clear(Flag::WAITING);
             return Poll::Ready(());
         }
+        if self.has(Flag::TIMED) && !self.has(Flag::WAITING) {
+            self.touch();
+        }
+        self.state.set(Flag::WAITING);
         let waker = self.reader.take().filter(|waker| waker.will_wake(cx.waker()));
         self.reader.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
         Poll::Pending

@@ -7,10 +7,18 @@
 //!
 //! The ring and the write queue are borrowed from the core's pool while they hold bytes, and only then.
 
+mod deadlines;
+mod hand_over;
 mod input;
 mod output;
+mod watch;
 
+pub(crate) use hand_over::HandedOver;
 pub(crate) use output::Unsent;
+pub use watch::WriteEvent;
+
+use deadlines::Deadlines;
+use watch::Watcher;
 
 use super::gauge::Gauge;
 use super::state::{Flag, State};
@@ -71,7 +79,15 @@ struct Rare {
     writers: Cell<Vec<Waker>>,
     /// Made with the first handle.
     gauge: OnceCell<Arc<Gauge>>,
+    deadlines: Deadlines,
+    /// Is told of writes.
+    watcher: Cell<Option<Watcher>>,
+    /// Takes the socket when the handler has given it up.
+    taker: Cell<Option<Taker>>,
 }
+
+/// Takes a socket over, on its core.
+type Taker = Box<dyn FnOnce(HandedOver)>;
 
 impl Port {
     pub(crate) fn new(core: Rc<Core>, key: Key, socket: Socket, limits: Limits, flags: Flag) -> Port {
@@ -120,6 +136,19 @@ impl Port {
 
     fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
+    }
+
+    /// Has `taker` called with the socket when [`Port::give_up`] is.
+    pub(crate) fn set_taker(&self, taker: impl FnOnce(HandedOver) + 'static) {
+        self.rare().taker.set(Some(Box::new(taker)));
+    }
+
+    /// Gives the socket to who was named for that.
+    pub(crate) fn give_up(&self) -> io::Result<()> {
+        if let Some(taker) = self.rare().taker.take() {
+            taker(self.hand_over()?);
+        }
+        Ok(())
     }
 
     pub(crate) fn set_limits(&self, limits: Limits) {

@@ -1,6 +1,6 @@
 //! Output: from the encoder into the write queue, from the queue to the socket.
 
-use super::{Port, Rare};
+use super::{Port, Rare, WriteEvent};
 use crate::buffer::{Direct, Outbound, Output};
 use crate::net::Flag;
 use std::io;
@@ -87,6 +87,14 @@ impl Port {
             return;
         }
         let Some(mut queue) = self.outbound.take() else { return };
+        let queued = queue.len();
+        if self.has(Flag::WATCHED) && queued > 0 {
+            self.outbound.set(Some(queue));
+            self.tell_watcher(WriteEvent::Before { queued });
+            // Told of it, the watcher may have written by itself.
+            let Some(told) = self.outbound.take() else { return };
+            queue = told;
+        }
         while !queue.is_empty() {
             let sent = match queue.as_slice() {
                 Some(bytes) => self.socket.send(bytes),
@@ -104,13 +112,37 @@ impl Port {
                 }
             }
         }
-        if queue.is_empty() {
+        let left = queue.len();
+        if left == 0 {
             self.give_outbound(queue);
         } else {
             self.outbound.set(Some(queue));
         }
         if let Some(rare) = self.rare.get() {
-            self.tell_of_room(rare);
+            self.written(rare, queued.saturating_sub(left), left);
+        }
+    }
+
+    /// Tells those who want to know.
+    fn written(&self, rare: &Rare, written: usize, queued: usize) {
+        if written > 0 {
+            if self.has(Flag::TIMED) {
+                self.touch();
+            }
+            if self.has(Flag::WATCHED) {
+                self.tell_watcher(WriteEvent::After { written, queued });
+            }
+        }
+        self.tell_of_room(rare);
+    }
+
+    /// The queue is in the encoder's hands, so those who wait for room are told by the next flush.
+    fn written_through(&self, _: &Rare, written: usize, queued: usize) {
+        if self.has(Flag::TIMED) {
+            self.touch();
+        }
+        if self.has(Flag::WATCHED) {
+            self.tell_watcher(WriteEvent::After { written, queued });
         }
     }
 
@@ -238,10 +270,16 @@ impl Direct for Port {
         if self.has(Flag::BLOCKED.or(Flag::SHUT)) || self.is_failed() {
             return 0;
         }
+        if self.has(Flag::WATCHED) {
+            self.tell_watcher(WriteEvent::Before { queued: queue.len() + bytes.len() });
+        }
         match queue.with_slices(bytes, |slices| self.socket.send_vectored(slices)) {
             Poll::Ready(Ok(written)) => {
                 let queued = written.min(queue.len());
                 queue.advance(queued);
+                if let Some(rare) = self.rare.get() {
+                    self.written_through(rare, written, queue.len());
+                }
                 written - queued
             }
             Poll::Ready(Err(error)) => {

@@ -1,0 +1,59 @@
+//! A handler for a connection that no listener has accepted.
+
+use super::conn::ConnectionId;
+use super::drive::{Session, drive};
+use super::settings::{ConnectionLimits, Counted, Settings};
+use super::{Handle, Handler};
+use crate::codec::Codec;
+use crate::error::Result;
+use crate::net::{Flag, Link, Stream};
+use crate::runtime::spawn_local;
+use std::rc::Rc;
+
+impl Stream {
+    /// Gives the connection a handler, which is called as a server's is, until the connection ends. For a client that was
+    /// made by [`connect`](crate::connect), for a connection that another handler has detached, and, with
+    /// [`Stream::from_std`], for one that was made elsewhere.
+    ///
+    /// Among the connections of a server (inside its handlers, its tasks, or [`run_on`](crate::ServerHandle::run_on)) it is
+    /// one of them: it is counted, and ends with the server.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    ///
+    /// ```
+    /// use tiderace::{Conn, Handler, Result, codec::Lines, connect};
+    ///
+    /// struct Print;
+    ///
+    /// impl Handler for Print {
+    ///     type Codec = Lines;
+    ///
+    ///     async fn on_message(&mut self, _: &mut Conn<Lines>, line: &str) -> Result {
+    ///         println!("{line}");
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// async fn subscribe() -> Result {
+    ///     let server = connect("tcp://127.0.0.1:1833").await?.serve(Lines::default(), Print)?;
+    ///     server.send("subscribe").await
+    /// }
+    /// ```
+    pub fn serve<H: Handler>(self, codec: H::Codec, handler: H) -> Result<Handle<H::Codec>> {
+        let core = self.core();
+        let (decoder, encoder) = codec.halves();
+        let number = ConnectionId::new(core.index, core.next_connection()).as_u64();
+        let mut parts = Some((self.into_handed_over()?, encoder));
+        let link = core.register(|key| {
+            let (socket, encoder) = parts.take().expect("registered once");
+            Rc::new(Link::new(socket.into_port(core.clone(), key, Flag::SERVED), encoder, number))
+        })?;
+        link.arm();
+        let handle = Handle::new(&link);
+        let admitted = ConnectionLimits::default().admit().expect("no limits are kept by all");
+        let counted = Counted::new(Rc::new(Settings::of_core(&core)), admitted);
+        spawn_local(drive(Session::over(link, decoder, handler, counted))).detach();
+        Ok(handle)
+    }
+}

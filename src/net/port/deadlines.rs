@@ -1,0 +1,102 @@
+//! Time limits of a connection. Only one that has any pays for them.
+//!
+//! The limits are looked at when the connection's task pauses. One timer stands for the earliest of them, and it moves
+//! lazily: activity writes down a time, and the timer, when it goes off too early, sets itself anew.
+
+use super::Port;
+use crate::error::TimeLimit;
+use crate::net::Flag;
+use crate::runtime::Sleep;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+#[derive(Default)]
+pub(super) struct Deadlines {
+    idle: Cell<Option<Duration>>,
+    /// When bytes last went in or out, or the last method ended.
+    active: Cell<Option<Instant>>,
+    first: Cell<Option<Instant>>,
+    read: Cell<Option<Instant>>,
+    write: Cell<Option<Instant>>,
+    timer: RefCell<Option<Sleep>>,
+}
+
+impl Port {
+    fn deadlines(&self) -> &Deadlines {
+        self.state.set(Flag::TIMED);
+        &self.rare().deadlines
+    }
+
+    pub(crate) fn set_idle_timeout(&self, limit: Option<Duration>) {
+        self.deadlines().idle.set(limit);
+        self.touch();
+    }
+
+    /// The first message must come until then.
+    pub(crate) fn set_first_deadline(&self, deadline: Instant) {
+        self.state.set(Flag::UNSPOKEN);
+        self.deadlines().first.set(Some(deadline));
+    }
+
+    pub(crate) fn set_read_deadline(&self, deadline: Option<Instant>) {
+        self.deadlines().read.set(deadline);
+    }
+
+    pub(crate) fn set_write_deadline(&self, deadline: Option<Instant>) {
+        self.deadlines().write.set(deadline);
+    }
+
+    /// The peer has spoken.
+    #[cold]
+    pub(crate) fn first_has_come(&self) {
+        self.state.clear(Flag::UNSPOKEN);
+        self.deadlines().first.set(None);
+    }
+
+    /// Something happens on the connection.
+    #[cold]
+    pub(super) fn touch(&self) {
+        self.deadlines().active.set(Some(self.core.time()));
+    }
+
+    /// Ready with the limit that has passed.
+    #[cold]
+    pub(crate) fn poll_deadlines(&self, cx: &mut Context<'_>) -> Poll<TimeLimit> {
+        let mut timer = self.deadlines().timer.borrow_mut();
+        loop {
+            let Some((deadline, limit)) = self.next_deadline() else {
+                *timer = None;
+                return Poll::Pending;
+            };
+            if deadline <= self.core.time() {
+                return Poll::Ready(limit);
+            }
+            // One that goes off earlier is left as it is: that is what makes activity cheap.
+            let timer = match &mut *timer {
+                Some(timer) if timer.deadline() <= deadline => timer,
+                timer => timer.insert(crate::runtime::sleep_until(deadline)),
+            };
+            std::task::ready!(Pin::new(&mut *timer).poll(cx));
+            timer.reset(deadline);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, TimeLimit)> {
+        let Deadlines { idle, active, first, read, write, .. } = self.deadlines();
+        // While a method runs, it is not the peer for whom everybody waits.
+        let waiting = self.has(Flag::WAITING);
+        let idle = idle.get().zip(active.get()).and_then(|(limit, active)| active.checked_add(limit));
+        let queued = self.queued();
+        let limits = [
+            (idle.filter(|_| waiting), TimeLimit::Idle),
+            (first.get().filter(|_| waiting), TimeLimit::FirstMessage),
+            (read.get().filter(|_| waiting), TimeLimit::Read),
+            (write.get().filter(|_| queued > 0), TimeLimit::Write { queued }),
+        ];
+        let set = limits.into_iter().filter_map(|(deadline, limit)| deadline.map(|deadline| (deadline, limit)));
+        set.min_by_key(|(deadline, _)| *deadline)
+    }
+}

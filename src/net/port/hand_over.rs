@@ -1,0 +1,58 @@
+//! From one owner of a socket to another: a handler gives up its connection, or takes one over.
+
+use super::{Limits, Port};
+use crate::buffer::{Outbound, Ring};
+use crate::io::{Address, Socket};
+use crate::net::Flag;
+use crate::runtime::Core;
+use crate::slots::Key;
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+/// A socket between two ports, with what its buffers held.
+pub(crate) struct HandedOver {
+    socket: Socket,
+    peer: Option<Address>,
+    ring: Option<Box<Ring>>,
+    outbound: Option<Box<Outbound>>,
+    limits: Limits,
+    flags: Flag,
+}
+
+impl Port {
+    /// Gives the socket up, with all that was received and not handled, and all that was sent and not written. This port is
+    /// of no use afterwards.
+    pub(crate) fn hand_over(&self) -> io::Result<HandedOver> {
+        self.flush();
+        // A descriptor of its own, because this port closes the one that it has.
+        let socket = Socket::from_fd(self.socket.as_fd().try_clone_to_owned()?)?;
+        self.core.deregister(self.key, true);
+        // What the socket did not take leaves when it takes more.
+        let flags = Flag::NONE.with(Flag::ENDED, self.has(Flag::ENDED)).with(Flag::BLOCKED, self.queued() > 0);
+        self.state.clear(Flag::READABLE.or(Flag::AGAIN));
+        self.shut();
+        Ok(HandedOver {
+            socket,
+            peer: self.peer.get().cloned(),
+            ring: self.ring.take(),
+            outbound: self.outbound.take(),
+            limits: self.limits.get(),
+            flags,
+        })
+    }
+}
+
+impl HandedOver {
+    /// The new port of the socket.
+    pub(crate) fn into_port(self, core: Rc<Core>, key: Key, flags: Flag) -> Port {
+        let flags = self.flags.or(flags).with(Flag::NEWS, self.ring.is_some());
+        let port = Port::new(core, key, self.socket, self.limits, flags);
+        port.ring.set(self.ring);
+        port.outbound.set(self.outbound);
+        match self.peer {
+            Some(peer) => port.with_peer(peer),
+            None => port,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Time limits of connections: who keeps them stays, who exceeds one is closed for that reason.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+use support::*;
+use tiderace::codec::Lines;
+use tiderace::{CloseReason, Conn, Handler, Result, Server, TimeLimit, sleep};
+
+/// Does what a line says, and tells why the connection has ended.
+#[derive(Clone)]
+struct Obedient(Sender<TimeLimit>);
+
+const SHORT: Duration = Duration::from_millis(60);
+
+impl Handler for Obedient {
+    type Codec = Lines;
+
+    async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
+        match line {
+            "work" => sleep(4 * SHORT).await,
+            "idle" => conn.set_idle_timeout(Some(SHORT)),
+            "patient" => {
+                conn.set_idle_timeout(None);
+                conn.set_read_deadline(None);
+            }
+            "read" => conn.set_read_deadline(Some(Instant::now() + SHORT)),
+            "flood" => {
+                conn.set_write_deadline(Some(Instant::now() + SHORT));
+                let much = "x".repeat(60_000);
+                for _ in 0..1000 {
+                    conn.send(&*much).await?;
+                }
+            }
+            _ => {}
+        }
+        conn.send(line).await
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Lines>, reason: &CloseReason) {
+        if let CloseReason::Timeout(limit) = reason {
+            self.0.send(*limit).unwrap();
+        }
+    }
+}
+
+fn obedient(configure: impl Fn(Server) -> Server) -> (Running, Events<TimeLimit>) {
+    let (tell, told) = events();
+    let obedient = Obedient(tell);
+    let server = configure(Server::new().cores(2));
+    let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || obedient.clone()).unwrap();
+    (Running::start(server), told)
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    let (server, told) = obedient(|server| server.idle_timeout(SHORT));
+    let mut busy = server.connect();
+    let mut idle = server.connect();
+    let began = Instant::now();
+    let mut chats = 0;
+    while told.is_quiet() {
+        echoes(&mut busy, b"hello\n");
+        chats += 1;
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::sleep(SHORT / 10);
+    }
+    assert!(began.elapsed() >= SHORT, "not before its time");
+    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+    assert!(chats >= 3, "{chats}");
+}
+
+#[test]
+fn it_is_the_peer_that_is_idle_not_the_handler() {
+    let (server, told) = obedient(|server| server.idle_timeout(SHORT));
+    let mut stream = server.connect();
+    // Longer than the limit, and yet it is answered.
+    echoes(&mut stream, b"work\n");
+    assert_eq!(told.next(), TimeLimit::Idle);
+}
+
+#[test]
+fn a_connection_may_set_its_own_limits() {
+    let (server, told) = obedient(|server| server);
+    let mut idle = server.connect();
+    echoes(&mut idle, b"idle\n");
+    assert_eq!(told.next(), TimeLimit::Idle);
+    let mut slow = server.connect();
+    echoes(&mut slow, b"read\n");
+    // Bytes of a message that does not end are no message.
+    while told.is_quiet() {
+        let _ = slow.write_all(b"x");
+        std::thread::sleep(SHORT / 10);
+        if slow.peer_addr().is_err() || server.handle.connections() == 0 {
+            break;
+        }
+    }
+    let (server, told) = obedient(|server| server.idle_timeout(SHORT));
+    let mut patient = server.connect();
+    echoes(&mut patient, b"patient\n");
+    std::thread::sleep(3 * SHORT);
+    echoes(&mut patient, b"still here\n");
+    assert!(told.is_quiet());
+}
+
+#[test]
+fn a_read_deadline_is_kept_by_a_message_not_by_its_bytes() {
+    let (server, told) = obedient(|server| server);
+    let mut slow = server.connect();
+    echoes(&mut slow, b"read\n");
+    let dripping = std::thread::spawn(move || {
+        while slow.write_all(b"x").is_ok() {
+            std::thread::sleep(SHORT / 20);
+        }
+    });
+    assert_eq!(told.next(), TimeLimit::Read);
+    drop(server);
+    dripping.join().unwrap();
+}
+
+#[test]
+fn who_does_not_speak_in_time_is_closed() {
+    let (server, told) = obedient(|server| server.first_message_timeout(SHORT));
+    let mut speaks = server.connect();
+    echoes(&mut speaks, b"hello\n");
+    let mut silent = server.connect();
+    let mut drips = server.connect();
+    drips.write_all(b"hel").unwrap();
+    assert_eq!(told.next(), TimeLimit::FirstMessage);
+    assert_eq!(told.next(), TimeLimit::FirstMessage);
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    assert_eq!(drips.read(&mut [0]).unwrap(), 0);
+    echoes(&mut speaks, b"still here\n");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_closed_at_the_write_deadline() {
+    let (server, told) = obedient(|server| server.close_timeout(SHORT));
+    let mut stream = server.connect();
+    stream.write_all(b"flood\n").unwrap();
+    let TimeLimit::Write { queued } = told.next() else { panic!("another limit") };
+    assert!(queued > 0);
+}
