@@ -36,6 +36,8 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// Too much is under way to other cores already; nothing was sent.
+    Busy,
     /// What a handler returns to stop its server: made by [`Error::stop_server`].
     StopServer {
         /// How long the stop may take.
@@ -68,7 +70,7 @@ impl Error {
             Error::Address(error) => error.into(),
             Error::Protocol(error) => error.into(),
             Error::Encode(error) | Error::Other(error) => error,
-            Error::Closed | Error::StopServer { .. } | Error::Bind { .. } | Error::Connect { .. } => {
+            Error::Closed | Error::Busy | Error::StopServer { .. } | Error::Bind { .. } | Error::Connect { .. } => {
                 Box::new(Standalone(self))
             }
         }
@@ -81,7 +83,7 @@ impl Error {
 
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Error::Closed | Error::StopServer { .. } => None,
+            Error::Closed | Error::Busy | Error::StopServer { .. } => None,
             Error::Io(error) => Some(error),
             Error::Address(error) => Some(error),
             Error::Bind { source, .. } | Error::Connect { source, .. } => Some(source),
@@ -122,6 +124,7 @@ impl fmt::Display for Error {
             Error::Address(error) => error.fmt(f),
             Error::Bind { address, source } => write!(f, "can not listen on {address}: {source}"),
             Error::Connect { address, source } => write!(f, "can not connect to {address}: {source}"),
+            Error::Busy => f.write_str("too much is under way to other cores already"),
             Error::StopServer { within } => write!(f, "the server is to stop within {within:?}"),
             Error::Encode(error) => write!(f, "can not send this message: {error}"),
             Error::Protocol(error) => error.fmt(f),
@@ -183,6 +186,8 @@ pub enum CloseReason {
     Panic(String),
     /// A time limit has passed.
     Timeout(TimeLimit),
+    /// The peer took the messages of a [`Group`](crate::Group) too slowly.
+    TooSlow,
     /// The handler gave the connection up: see [`Conn::detach`](crate::Conn::detach).
     Detached,
     /// The server stopped.
@@ -226,10 +231,7 @@ impl fmt::Display for TimeLimit {
 impl CloseReason {
     /// Whether the connection ended as connections should: by one of the two sides, or with the server.
     pub fn is_normal(&self) -> bool {
-        matches!(
-            self,
-            CloseReason::EndOfStream | CloseReason::Closed | CloseReason::Shutdown | CloseReason::Detached
-        )
+        matches!(self, CloseReason::EndOfStream | CloseReason::Closed | CloseReason::Shutdown | CloseReason::Detached)
     }
 }
 
@@ -243,6 +245,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Handler(error) => write!(f, "handler error: {error}"),
             CloseReason::Panic(message) => write!(f, "panic: {message}"),
             CloseReason::Timeout(limit) => write!(f, "timeout: {limit}"),
+            CloseReason::TooSlow => f.write_str("too slow for its group"),
             CloseReason::Detached => f.write_str("detached"),
             CloseReason::Shutdown => f.write_str("shutdown"),
         }

@@ -36,6 +36,7 @@ pub mod codec;
 mod connection;
 mod error;
 mod framed;
+mod group;
 mod io;
 mod limits;
 mod net;
@@ -47,6 +48,7 @@ mod timer;
 pub use connection::{Conn, ConnectionId, Handle, HandleSendError, Handler, TrySendError};
 pub use error::{CloseReason, Error, Result, TimeLimit};
 pub use framed::Framed;
+pub use group::{Group, SlowMember};
 pub use io::{Address, AddressError, Endpoint, KeepAlive, SocketOptions};
 pub use net::{Stream, WriteEvent, connect};
 pub use runtime::{

@@ -58,7 +58,9 @@ impl Handler for Upgrade {
 fn upgrading(cores: usize) -> (Running, Events<String>) {
     let (tell, told) = events();
     let upgrade = Upgrade(tell);
-    (serve(cores, Lines::default(), move || upgrade.clone()), told)
+    let server = Server::new().cores(cores).close_timeout(Duration::from_millis(50));
+    let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || upgrade.clone()).unwrap();
+    (Running::start(server), told)
 }
 
 #[test]
@@ -112,7 +114,8 @@ fn a_detached_connection_may_get_another_handler() {
 
 #[test]
 fn a_stream_made_elsewhere_joins_a_core() {
-    let server = Running::start(Server::new().cores(2).listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap());
+    let server = Server::new().cores(2).listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap();
+    let server = Running::start(server);
     until("it runs", || server.handle.cores() == 2);
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(elsewhere.local_addr().unwrap()).unwrap();
@@ -122,6 +125,7 @@ fn a_stream_made_elsewhere_joins_a_core() {
     });
     echoes(&mut client, b"served");
     assert_eq!(server.handle.connections_per_core(), [0, 1]);
+    client.shutdown(std::net::Shutdown::Write).unwrap();
     server.stop(PATIENCE);
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
 }

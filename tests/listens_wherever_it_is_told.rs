@@ -30,6 +30,9 @@ impl Handler for Where {
     }
 }
 
+/// For clients that do not close when the server does.
+const SOON: Duration = Duration::from_millis(50);
+
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -317,6 +320,7 @@ fn a_server_calls_its_hooks() {
         let mut count = 0;
         let server = Server::new()
             .cores(cores)
+            .close_timeout(SOON)
             .on_start(move |server| async move {
                 assert_eq!(server.cores(), cores);
                 started();
@@ -375,7 +379,7 @@ fn work_is_run_on_the_core_that_was_named() {
 #[test]
 fn every_connection_is_visited() {
     let (tell, _told) = events();
-    let server = Server::new().cores(4).balance(Balance::RoundRobin);
+    let server = Server::new().cores(4).balance(Balance::RoundRobin).close_timeout(SOON);
     let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || EchoLines(tell.clone())).unwrap();
     let server = Running::start(server.listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap());
     let mut streams: Vec<_> = (0..12).map(|_| server.connect()).collect();

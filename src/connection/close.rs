@@ -70,7 +70,8 @@ fn blame(reason: CloseReason, port: &Port) -> CloseReason {
 /// Hands everything that was sent to the system, and then the end of the stream.
 async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReason {
     if port.has(Flag::ABORT) {
-        port.shut();
+        // Those who wait for room in its queue wait for nothing.
+        port.fail(&std::io::ErrorKind::ConnectionAborted.into());
         let _ = port.socket.reset_on_close();
         return reason;
     }
@@ -124,7 +125,7 @@ fn log<H: crate::codec::Codec>(conn: &Conn<H>, reason: &CloseReason) {
     let (connection, peer) = (conn.id(), conn.peer_addr().ok());
     match reason {
         CloseReason::Panic(_) => tracing::error!(%connection, ?peer, %reason, "close"),
-        CloseReason::Protocol(_) | CloseReason::Handler(_) | CloseReason::Timeout(_) => {
+        CloseReason::Protocol(_) | CloseReason::Handler(_) | CloseReason::Timeout(_) | CloseReason::TooSlow => {
             tracing::warn!(%connection, ?peer, %reason, "close");
         }
         _ => tracing::debug!(%connection, ?peer, %reason, "close"),

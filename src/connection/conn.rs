@@ -55,7 +55,7 @@ impl fmt::Debug for ConnectionId {
 
 /// A connection, lent to its [`Handler`](crate::Handler).
 pub struct Conn<C: Codec> {
-    pub(super) link: Rc<Link<C::Encoder>>,
+    pub(crate) link: Rc<Link<C::Encoder>>,
     pub(super) counted: Counted,
 }
 

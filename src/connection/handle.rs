@@ -159,7 +159,7 @@ impl<C: Codec> Handle<C> {
 
     /// Has `work` done with the connection on its core, or with `None` if it has ended: at once if this is that core, else
     /// in its next turn. A core that is gone drops the work.
-    fn on_core(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder>>>) + Send + 'static) {
+    pub(crate) fn on_core(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder>>>) + Send + 'static) {
         let key = self.shared.key;
         let here = with_current(Rc::clone).filter(|core| core.is_at(&self.shared.core));
         let find = move |core: &runtime::Core| {

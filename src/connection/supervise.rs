@@ -51,5 +51,11 @@ impl<F: Future> Future for Supervise<'_, F> {
 
 #[cold]
 fn aborted(port: &Port) -> CloseReason {
-    if port.has(Flag::STOP) { CloseReason::Shutdown } else { CloseReason::Closed }
+    if port.has(Flag::TOO_SLOW) {
+        CloseReason::TooSlow
+    } else if port.has(Flag::STOP) {
+        CloseReason::Shutdown
+    } else {
+        CloseReason::Closed
+    }
 }

@@ -5,7 +5,9 @@ use super::state::Flag;
 use crate::codec::Encoder;
 use crate::io::Readiness;
 use crate::runtime::{Core, Interrupt, Source};
+use bytes::Bytes;
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
@@ -39,6 +41,15 @@ impl<E: 'static> Link<E> {
         E: Encoder<M>,
     {
         self.push_up_to(usize::MAX, message)
+    }
+
+    /// Queues bytes that were encoded before, for several links at once.
+    #[inline]
+    pub(crate) fn push_encoded(&self, bytes: &Bytes) -> Result<(), Unsent<Infallible>> {
+        self.with_output(self.high_water(), |output| {
+            output.put_bytes(bytes.clone());
+            Ok(())
+        })
     }
 
     #[inline(always)]

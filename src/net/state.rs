@@ -51,6 +51,9 @@ impl Flag {
     /// Somebody wants to be told of writes.
     pub(crate) const WATCHED: Flag = Flag(1 << 20);
 
+    /// Takes messages too slowly for a group that does not wait.
+    pub(crate) const TOO_SLOW: Flag = Flag(1 << 21);
+
     pub(crate) const NONE: Flag = Flag(0);
 
     pub(super) fn bits(self) -> u32 {

@@ -9,8 +9,9 @@ use crate::io::{Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
 use crate::limits;
 use crate::slots::{Key, Slots};
 use crate::timer::Wheel;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -95,6 +96,8 @@ pub(crate) struct Core {
     /// How many are open, and who waits for the last of them.
     open: Arc<AtomicUsize>,
     emptied: Cell<Option<Waker>>,
+    /// What rooms above keep on this core, each under a number of its own.
+    locals: RefCell<HashMap<u64, Rc<dyn Any>>>,
 }
 
 /// A core as other threads see it.
@@ -126,6 +129,7 @@ impl Core {
             connections: Cell::new(0),
             open: config.open,
             emptied: Cell::new(None),
+            locals: RefCell::default(),
         })
     }
 
@@ -140,6 +144,31 @@ impl Core {
     /// When the last wait ended.
     pub(crate) fn time(&self) -> Instant {
         self.clock.instant(self.now.get())
+    }
+
+    /// What is kept under `id` on this core; made if it is not there.
+    pub(crate) fn local<T: 'static>(&self, id: u64, make: impl FnOnce() -> T) -> Rc<T> {
+        let found = self.find_local(id);
+        found.unwrap_or_else(|| {
+            let made = Rc::new(make());
+            self.locals.borrow_mut().insert(id, made.clone());
+            made
+        })
+    }
+
+    pub(crate) fn find_local<T: 'static>(&self, id: u64) -> Option<Rc<T>> {
+        self.locals.borrow().get(&id).cloned()?.downcast().ok()
+    }
+
+    pub(crate) fn remove_local(&self, id: u64) {
+        let removed = self.locals.borrow_mut().remove(&id);
+        // Only now that the table is free again.
+        drop(removed);
+    }
+
+    pub(super) fn clear_locals(&self) {
+        let locals = self.locals.take();
+        drop(locals);
     }
 
     /// A number that no other connection of this core has had.

@@ -72,6 +72,7 @@ impl Drop for Entered {
         // closed is leaked there, because only this thread may drop it.
         self.0.executor.clear();
         self.0.clear_sources();
+        self.0.clear_locals();
         self.0.inbox.close();
         while let Some(mail) = self.0.inbox.receive() {
             drop(mail);

@@ -21,6 +21,6 @@ pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, 
 
 pub(crate) use self::core::{Core, CoreConfig, PreparedCore, Remote};
 pub(crate) use current::{Entered, expect_current, with_current};
-pub(crate) use oneshot::oneshot;
+pub(crate) use oneshot::{Sender as OneshotSender, oneshot};
 pub(crate) use source::{Interrupt, Source};
 pub(crate) use task::{CatchPanic, panic_message};

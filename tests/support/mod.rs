@@ -25,8 +25,7 @@ pub struct Running {
 
 impl Running {
     pub fn start(server: Server) -> Running {
-        let (address, handle) =
-            (server.local_addrs()[0].clone(), server.handle());
+        let (address, handle) = (server.local_addrs()[0].clone(), server.handle());
         Running { address, handle, thread: Some(std::thread::spawn(|| server.run())) }
     }
 

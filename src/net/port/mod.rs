@@ -27,7 +27,8 @@ use crate::io::{Address, Socket};
 use crate::limits;
 use crate::runtime::Core;
 use crate::slots::Key;
-use std::cell::{Cell, OnceCell};
+use std::any::Any;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,6 +83,8 @@ struct Rare {
     deadlines: Deadlines,
     /// Is told of writes.
     watcher: Cell<Option<Watcher>>,
+    /// What ends with the connection.
+    kept: RefCell<Vec<Box<dyn Any>>>,
     /// Takes the socket when the handler has given it up.
     taker: Cell<Option<Taker>>,
 }
@@ -136,6 +139,27 @@ impl Port {
 
     fn rare(&self) -> &Rare {
         self.rare.get_or_init(Box::default)
+    }
+
+    /// Keeps a value for as long as the port exists.
+    pub(crate) fn keep_until_closed(&self, value: impl Any) {
+        self.rare().kept.borrow_mut().push(Box::new(value));
+    }
+
+    /// Whether it keeps such a value.
+    pub(crate) fn keeps<T: Any>(&self, wanted: impl Fn(&T) -> bool) -> bool {
+        let Some(rare) = self.rare.get() else { return false };
+        rare.kept.borrow().iter().any(|value| value.downcast_ref::<T>().is_some_and(&wanted))
+    }
+
+    /// Drops the values of type `T` for which `unwanted` says so.
+    pub(crate) fn drop_kept<T: Any>(&self, unwanted: impl Fn(&T) -> bool) -> bool {
+        let mut kept = self.rare().kept.take();
+        let before = kept.len();
+        kept.retain(|value| !value.downcast_ref::<T>().is_some_and(&unwanted));
+        let dropped = kept.len() < before;
+        self.rare().kept.borrow_mut().append(&mut kept);
+        dropped
     }
 
     /// Has `taker` called with the socket when [`Port::give_up`] is.
