@@ -267,7 +267,7 @@ fn a_duplicate_of_a_listener_outlives_its_server() {
     let duplicate = server.duplicate_listeners().unwrap().remove(0);
     Running::start(server).stop(PATIENCE);
     let next = Server::new().cores(2).listen(TcpListener::from(duplicate), Raw, || Echo).unwrap();
-    assert_eq!(next.local_addrs(), [address.clone()]);
+    assert_eq!(next.local_addrs(), std::slice::from_ref(&address));
     let server = Running::start(next);
     (0..4).for_each(|_| echoes(&mut server.connect(), b"still there"));
 }

@@ -1,7 +1,8 @@
 //! Groups: one message to many connections.
 //!
 //! A group has a list of members on each core, which only that core touches. A message is encoded once, where it is
-//! sent; each core queues the same bytes for its members, and writes them at the end of its turn.
+//! sent. At the end of its turn each core writes what was said in it to its members, in one system call each, from the
+//! same bytes; only what a socket does not take is queued.
 
 mod members;
 
@@ -73,7 +74,7 @@ struct Shared<C> {
     slow: SlowMember,
     /// The cores that have members. Locked for writing only when a core gets its first one.
     cores: RwLock<Vec<GroupCore>>,
-    skipped: AtomicU64,
+    skipped: Arc<AtomicUsize>,
 }
 
 /// A group on one core, as others see it.
@@ -99,7 +100,7 @@ where
     /// A group with another way to treat members that are slow.
     pub fn with_policy(codec: C, slow: SlowMember) -> Group<C> {
         let id = GROUPS.fetch_add(1, Relaxed);
-        let (cores, skipped) = (RwLock::default(), AtomicU64::new(0));
+        let (cores, skipped) = (RwLock::default(), Arc::default());
         Group { shared: Arc::new(Shared { id, codec, slow, cores, skipped }) }
     }
 
@@ -144,12 +145,12 @@ where
     }
 
     /// How often a message was not queued for a member because it was slow.
-    pub fn skipped(&self) -> u64 {
+    pub fn skipped(&self) -> usize {
         self.shared.skipped.load(Relaxed)
     }
 
-    /// Sends a message to every member, without waiting for any: it is queued for those of this core at once, and is on its
-    /// way to those of others.
+    /// Sends a message to every member, without waiting for any. It leaves at the end of the turn of each core, in one write
+    /// with what else is said in the group until then, and behind what its members are sent otherwise.
     ///
     /// # Errors
     /// [`Error::Encode`] when the codec can not send this message. [`Error::Busy`] when 1,024 messages of this group are
@@ -190,16 +191,14 @@ where
             let (group, bytes) = (self.clone(), bytes.clone());
             on_core(&core.remote, move |core| {
                 if let Some(members) = group.find_members(core) {
-                    members.send(bytes, group.shared.slow, done);
+                    members.send(bytes, done);
                 }
             });
             answers.push(queued);
         }
         let mut total = 0;
         for answer in answers {
-            let queued = answer.receive().await.unwrap_or_default();
-            self.count_skipped(queued.skipped);
-            total += queued.queued;
+            total += answer.receive().await.unwrap_or(0);
         }
         Ok(total)
     }
@@ -219,17 +218,14 @@ where
             on_core(&core.remote, move |core| {
                 in_flight.fetch_sub(1, Relaxed);
                 if let Some(members) = group.find_members(core) {
-                    group.count_skipped(members.post(&bytes, group.shared.slow, except));
+                    match except {
+                        Some(except) => members.post_except(&bytes, except),
+                        None => members.post(core, &bytes),
+                    }
                 }
             });
         }
         Ok(())
-    }
-
-    fn count_skipped(&self, skipped: usize) {
-        if skipped > 0 {
-            self.shared.skipped.fetch_add(skipped as u64, Relaxed);
-        }
     }
 
     fn encode<M: ?Sized>(&self, message: &M) -> Result<Bytes>
@@ -258,7 +254,7 @@ where
             let (remote, count) = (core.remote(), Arc::default());
             let entry = GroupCore { remote, members: Arc::clone(&count), in_flight: Arc::default() };
             self.shared.cores.write().unwrap_or_else(PoisonError::into_inner).push(entry);
-            Members::new(count)
+            Members::new(self.shared.slow, count, self.shared.skipped.clone())
         })
     }
 }

@@ -9,7 +9,7 @@ use socket2::SockAddr;
 use std::future::poll_fn;
 use std::io;
 
-/// Connects to a [`SocketAddr`] or to `"tcp://HOST:PORT"`; of several addresses that a name has, to the first that
+/// Connects to a [`SocketAddr`](std::net::SocketAddr) or to `"tcp://HOST:PORT"`; of several addresses that a name has, to the first that
 /// answers.
 ///
 /// A name is looked up by the system's resolver, on a thread of its own. There is no time limit but the system's; see

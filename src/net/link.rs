@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::task::Poll;
 
 /// The encoder sits beside the port, not in the connection's task, so that others can send while a handler waits.
 pub(crate) struct Link<E> {
@@ -43,13 +44,27 @@ impl<E: 'static> Link<E> {
         self.push_up_to(usize::MAX, message)
     }
 
-    /// Queues bytes that were encoded before, for several links at once.
-    #[inline]
-    pub(crate) fn push_encoded(&self, bytes: &Bytes) -> Result<(), Unsent<Infallible>> {
+    /// Sends bytes that were encoded before, for several links at once: straight to the socket, where nothing waits before
+    /// them, or else behind it.
+    pub(crate) fn send_encoded(&self, bytes: &Bytes) -> Result<(), Unsent<Infallible>> {
+        if self.has(Flag::SHUT) {
+            return Err(Unsent::Closed);
+        }
+        let sent = if self.is_unused() { self.send_now(bytes) } else { Poll::Pending };
+        let sent = match sent {
+            Poll::Ready(Ok(sent)) => sent,
+            Poll::Ready(Err(_)) => return Err(Unsent::Closed),
+            Poll::Pending => 0,
+        };
+        if sent == bytes.len() {
+            return Ok(());
+        }
         self.with_output(self.high_water(), |output| {
-            output.put_bytes(bytes.clone());
+            output.put_bytes(bytes.slice(sent..));
             Ok(())
-        })
+        })?;
+        self.flush_later();
+        Ok(())
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::busy_poll::BusyPoll;
 use super::executor::Executor;
 use super::inbox::{Inbox, Mail};
-use super::source::Source;
+use super::source::{AtTurnEnd, Source};
 use crate::buffer::Pool;
 use crate::io::{Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
 use crate::limits;
@@ -86,6 +86,7 @@ pub(crate) struct Core {
     pub(super) streak: Cell<Option<(Key, usize)>>,
     /// Sources that have something to write at the end of this turn.
     pub(super) unflushed: RefCell<Vec<Key>>,
+    pub(super) collectors: RefCell<Vec<Rc<dyn AtTurnEnd>>>,
     pub(super) executor: Executor,
     pub(super) timers: RefCell<Wheel<Waker>>,
     pub(super) expired: RefCell<Vec<Waker>>,
@@ -122,6 +123,7 @@ impl Core {
             again: RefCell::default(),
             streak: Cell::default(),
             unflushed: RefCell::default(),
+            collectors: RefCell::default(),
             executor: Executor::new(),
             timers: RefCell::new(Wheel::new()),
             expired: RefCell::default(),
@@ -258,6 +260,11 @@ impl Core {
             Some((last, read)) if last == key && read < STREAK => again.push_front(key),
             _ => again.push_back(key),
         }
+    }
+
+    /// Has the collector called at the end of this turn, before sources are flushed. To be asked once a turn.
+    pub(crate) fn at_turn_end(&self, collector: Rc<dyn AtTurnEnd>) {
+        self.collectors.borrow_mut().push(collector);
     }
 
     /// Has the source flushed at the end of this turn.

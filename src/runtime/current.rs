@@ -73,6 +73,7 @@ impl Drop for Entered {
         self.0.executor.clear();
         self.0.clear_sources();
         self.0.clear_locals();
+        self.0.collectors.take();
         self.0.inbox.close();
         while let Some(mail) = self.0.inbox.receive() {
             drop(mail);

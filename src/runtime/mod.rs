@@ -22,5 +22,5 @@ pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, 
 pub(crate) use self::core::{Core, CoreConfig, PreparedCore, Remote};
 pub(crate) use current::{Entered, expect_current, with_current};
 pub(crate) use oneshot::{Sender as OneshotSender, oneshot};
-pub(crate) use source::{Interrupt, Source};
+pub(crate) use source::{AtTurnEnd, Interrupt, Source};
 pub(crate) use task::{CatchPanic, panic_message};

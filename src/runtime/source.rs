@@ -23,6 +23,12 @@ pub(crate) trait Source: Any {
     }
 }
 
+/// What collects work during a turn.
+pub(crate) trait AtTurnEnd {
+    /// Does the work that was collected; asked for by [`Core::at_turn_end`].
+    fn turn_ends(&self);
+}
+
 /// How a server ends its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupt {

@@ -29,7 +29,9 @@ pub enum Balance {
 
 /// The function of [`Balance::Custom`].
 #[derive(Clone)]
-pub struct Choose(Arc<dyn Fn(&Address, &[usize]) -> usize + Send + Sync>);
+pub struct Choose(Arc<ChooseFn>);
+
+type ChooseFn = dyn Fn(&Address, &[usize]) -> usize + Send + Sync;
 
 impl Balance {
     /// The core whose number `choose` returns, which is given the peer's address and how many connections are open on each

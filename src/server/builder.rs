@@ -128,7 +128,7 @@ impl Server {
     /// server may listen on many, each with its own codec and handler.
     ///
     /// # Errors
-    /// [`Error::Address`] for what is no address, [`Error::Bind`] when nothing can listen there, for example because
+    /// [`Error::Address`](crate::Error::Address) for what is no address, [`Error::Bind`](crate::Error::Bind) when nothing can listen there, for example because
     /// somebody does already.
     pub fn listen<H, F>(self, on: impl Listen, codec: H::Codec, handler: F) -> Result<Server>
     where

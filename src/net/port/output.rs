@@ -26,6 +26,11 @@ impl Port {
         queued
     }
 
+    /// Whether nothing is queued, and nobody watches writes.
+    pub(crate) fn is_unused(&self) -> bool {
+        !self.has(Flag::BLOCKED.or(Flag::WATCHED)) && self.queued() == 0
+    }
+
     #[inline]
     pub(crate) fn is_above_high_water(&self) -> bool {
         self.queued() > self.high_water()
