@@ -50,9 +50,9 @@ pub use error::{CloseReason, Error, Result, TimeLimit};
 pub use framed::Framed;
 pub use group::{Group, SlowMember};
 pub use io::{Address, AddressError, Endpoint, KeepAlive, SocketOptions};
-pub use net::{Stream, WriteEvent, connect};
+pub use net::{Stream, UdpSender, UdpSocket, WriteEvent, connect};
 pub use runtime::{
     Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, after, at, block_on, every, interval, sleep, sleep_until,
     spawn_local, timeout, yield_now,
 };
-pub use server::{Balance, Bind, Choose, Listen, Server, ServerHandle};
+pub use server::{Balance, Bind, Choose, DatagramHandler, Listen, ListenUdp, Server, ServerHandle};

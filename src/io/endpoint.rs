@@ -12,12 +12,12 @@ use std::str::FromStr;
 ///
 /// | written as | is |
 /// |---|---|
-/// | `tcp://HOST:PORT`, `HOST:PORT` | TCP; no host means every interface, port 0 a free one |
+/// | `tcp://HOST:PORT` | TCP; no host means every interface, port 0 a free one |
 /// | `tcp4://HOST:PORT`, `tcp6://HOST:PORT` | the same, of that family only |
 /// | `udp://HOST:PORT`, `udp4://`, `udp6://` | datagrams |
 /// | `unix://PATH` | a Unix socket: `unix:///run/app.sock`, or `unix://app.sock` in the current folder |
 /// | `unix://@NAME` | a Unix socket with an abstract name, on Linux: no file is made |
-/// | a [`SocketAddr`] | TCP |
+/// | `HOST:PORT`, a [`SocketAddr`] | TCP or datagrams, as the place where it is used says |
 ///
 /// `?reuseport=true` behind an address lets other processes listen there too (`SO_REUSEPORT`, socket(7)).
 ///
@@ -40,6 +40,8 @@ pub struct Endpoint {
 /// What carries the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
+    /// It is not said: what is usual at the place where it is used.
+    Usual,
     Tcp,
     Udp,
     Unix,
@@ -70,14 +72,22 @@ impl Families {
 }
 
 impl Endpoint {
-    /// Whether it carries datagrams, not streams.
-    pub(crate) fn is_udp(&self) -> bool {
-        self.transport == Transport::Udp
-    }
-
     /// Refuses an endpoint for datagrams where streams are wanted.
     pub(crate) fn for_streams(self) -> Result<Endpoint, AddressError> {
-        if self.is_udp() { Err(AddressError::Transport { expected: "tcp or unix", met: "udp" }) } else { Ok(self) }
+        match self.transport {
+            Transport::Udp => Err(AddressError::Transport { expected: "tcp or unix", met: "udp" }),
+            _ => Ok(self),
+        }
+    }
+
+    /// Refuses an endpoint for streams where datagrams are wanted.
+    pub(crate) fn for_datagrams(self) -> Result<Endpoint, AddressError> {
+        let met = match self.transport {
+            Transport::Usual | Transport::Udp => return Ok(self),
+            Transport::Tcp => "tcp",
+            Transport::Unix => "unix",
+        };
+        Err(AddressError::Transport { expected: "udp", met })
     }
 
     /// The address, where no resolver need be asked for it.
@@ -121,23 +131,24 @@ impl FromStr for Endpoint {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Endpoint, AddressError> {
-        let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
+        let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
         let (rest, reuse_port) = match rest.split_once('?') {
             None => (rest, false),
             Some((rest, option)) => (rest, parse_reuse_port(option)?),
         };
         let (transport, family) = match scheme {
-            "tcp" => (Transport::Tcp, Families::Both),
-            "tcp4" => (Transport::Tcp, Families::V4),
-            "tcp6" => (Transport::Tcp, Families::V6),
-            "udp" => (Transport::Udp, Families::Both),
-            "udp4" => (Transport::Udp, Families::V4),
-            "udp6" => (Transport::Udp, Families::V6),
-            "unix" => {
+            None => (Transport::Usual, Families::Both),
+            Some("tcp") => (Transport::Tcp, Families::Both),
+            Some("tcp4") => (Transport::Tcp, Families::V4),
+            Some("tcp6") => (Transport::Tcp, Families::V6),
+            Some("udp") => (Transport::Udp, Families::Both),
+            Some("udp4") => (Transport::Udp, Families::V4),
+            Some("udp6") => (Transport::Udp, Families::V6),
+            Some("unix") => {
                 let place = Place::Unix(parse_unix_name(rest)?);
                 return Ok(Endpoint { transport: Transport::Unix, place, reuse_port });
             }
-            _ => return Err(AddressError::Scheme { scheme: scheme.into() }),
+            Some(scheme) => return Err(AddressError::Scheme { scheme: scheme.into() }),
         };
         let place = parse_host_and_port(rest, family)?;
         Ok(Endpoint { transport, place, reuse_port })
@@ -207,7 +218,7 @@ impl TryFrom<&String> for Endpoint {
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Endpoint {
-        Endpoint { transport: Transport::Tcp, place: Place::Socket(address), reuse_port: false }
+        Endpoint { transport: Transport::Usual, place: Place::Socket(address), reuse_port: false }
     }
 }
 

@@ -3,7 +3,9 @@
 //! Everything above sees the kernel through what stands here: register, wait, read, write, now.
 
 mod address;
+mod batch;
 mod clock;
+mod datagram;
 mod endpoint;
 mod listener;
 mod options;
@@ -14,7 +16,9 @@ pub use address::Address;
 pub use endpoint::{AddressError, Endpoint};
 pub use options::{KeepAlive, SocketOptions};
 
+pub(crate) use batch::Batch;
 pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
+pub(crate) use datagram::{BATCH, DatagramSocket, check_length};
 pub(crate) use listener::{Accepted, Listener, SocketFile};
 pub(crate) use options::ListenOptions;
 pub(crate) use poller::{Event, Notifier, OpenPoller, Poller, Readiness, Wait};

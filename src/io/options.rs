@@ -1,5 +1,6 @@
 //! Socket options, before and after a socket is connected.
 
+use crate::limits;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -140,6 +141,22 @@ pub(crate) struct ListenOptions {
     pub(crate) device: Option<String>,
 }
 
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions {
+            backlog: limits::BACKLOG,
+            reuse_address: true,
+            reuse_port: false,
+            no_delay: true,
+            keep_alive: None,
+            recv_buffer: None,
+            send_buffer: None,
+            linger: None,
+            device: None,
+        }
+    }
+}
+
 impl ListenOptions {
     /// Sets what must be set before the socket is bound, and what accepted sockets inherit.
     pub(crate) fn apply(&self, socket: &socket2::Socket, is_tcp: bool) -> io::Result<()> {
@@ -155,14 +172,27 @@ impl ListenOptions {
                 bind_to_device(socket, device)?;
             }
         }
+        if self.linger.is_some() {
+            options.set_linger(self.linger)?;
+        }
+        self.apply_buffers(&options)
+    }
+
+    /// Sets what concerns a socket for datagrams. It may always take the address of one that is gone: nothing of that
+    /// can arrive late.
+    pub(crate) fn apply_to_datagrams(&self, socket: &socket2::Socket) -> io::Result<()> {
+        if let Some(device) = &self.device {
+            bind_to_device(socket, device)?;
+        }
+        self.apply_buffers(&SocketOptions::of(socket.as_fd()))
+    }
+
+    fn apply_buffers(&self, options: &SocketOptions<'_>) -> io::Result<()> {
         if let Some(bytes) = self.recv_buffer {
             options.set_recv_buffer(bytes)?;
         }
         if let Some(bytes) = self.send_buffer {
             options.set_send_buffer(bytes)?;
-        }
-        if self.linger.is_some() {
-            options.set_linger(self.linger)?;
         }
         Ok(())
     }

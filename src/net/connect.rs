@@ -29,10 +29,7 @@ where
     AddressError: From<A::Error>,
 {
     let endpoint = to.try_into().map_err(|error| Error::Address(error.into()))?.for_streams()?;
-    let addresses = match endpoint.as_socket() {
-        Some(address) => vec![address],
-        None => look_up(endpoint.clone()).await.map_err(Error::Address)?,
-    };
+    let addresses = look_up(&endpoint).await.map_err(Error::Address)?;
     let mut failure = io::ErrorKind::AddrNotAvailable.into();
     for address in addresses {
         match connect_to(&address).await {
@@ -54,9 +51,13 @@ async fn connect_to(address: &SockAddr) -> io::Result<Stream> {
     }
 }
 
-async fn look_up(endpoint: Endpoint) -> Result<Vec<SockAddr>, AddressError> {
+/// The addresses of an endpoint, at least one. A name is looked up on a thread of its own.
+pub(super) async fn look_up(endpoint: &Endpoint) -> Result<Vec<SockAddr>, AddressError> {
+    if let Some(address) = endpoint.as_socket() {
+        return Ok(vec![address]);
+    }
     let (found, answer) = oneshot();
-    let name = endpoint.to_string();
+    let (endpoint, name) = (endpoint.clone(), endpoint.to_string());
     let lost = |source| AddressError::Unresolved { host: name.clone(), source };
     let thread = std::thread::Builder::new().name("tiderace-resolver".into());
     thread.spawn(move || found.send(endpoint.resolve())).map_err(|error| lost(Some(error)))?;

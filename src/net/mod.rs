@@ -1,6 +1,7 @@
 //! Sockets on the reactor: the link below every connection, the stream that users hold, and connecting.
 
 mod connect;
+mod datagram;
 mod gauge;
 mod link;
 mod port;
@@ -8,6 +9,7 @@ mod state;
 mod stream;
 
 pub use connect::connect;
+pub use datagram::{UdpSender, UdpSocket};
 pub use port::WriteEvent;
 pub use stream::Stream;
 

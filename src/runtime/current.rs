@@ -56,10 +56,13 @@ impl Entered {
         let mut future = pin!(future);
         self.0.inbox.wake_main();
         loop {
-            if self.0.inbox.take_main_woken()
-                && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
-            {
-                return Ok(output);
+            if self.0.inbox.take_main_woken() {
+                let polled = future.as_mut().poll(&mut cx);
+                // The next turn begins with a wait, and what was queued now is not to sit that out.
+                self.0.flush();
+                if let Poll::Ready(output) = polled {
+                    return Ok(output);
+                }
             }
             self.0.turn()?;
         }

@@ -151,7 +151,7 @@ impl Core {
     }
 
     /// Sends what was queued from outside the connections' own tasks, each connection's in one write.
-    fn flush(&self) {
+    pub(super) fn flush(&self) {
         if !self.collectors.borrow().is_empty() {
             self.collectors.take().iter().for_each(|collector| collector.turn_ends());
         }

@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::io::{AddressError, Endpoint, KeepAlive, ListenOptions};
-use crate::limits;
 use std::time::Duration;
 
 /// A place to [`listen`](crate::Server::listen) on, with options. Where the defaults will do, an address as text does.
@@ -38,17 +37,7 @@ impl Bind {
         AddressError: From<E::Error>,
     {
         let endpoint: Endpoint = endpoint.try_into().map_err(|error| Error::Address(error.into()))?;
-        let options = ListenOptions {
-            backlog: limits::BACKLOG,
-            reuse_address: true,
-            reuse_port: endpoint.reuse_port,
-            no_delay: true,
-            keep_alive: None,
-            recv_buffer: None,
-            send_buffer: None,
-            linger: None,
-            device: None,
-        };
+        let options = ListenOptions { reuse_port: endpoint.reuse_port, ..ListenOptions::default() };
         Ok(Bind { endpoint, options, max_connections: None })
     }
 

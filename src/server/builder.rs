@@ -3,8 +3,9 @@
 use super::balance::Balance;
 use super::config::Config;
 use super::control::{Control, ServerHandle};
+use super::datagram::{DatagramHandler, DatagramListening};
 use super::hooks::Hooks;
-use super::listen::{Listen, Listening};
+use super::listen::{Listen, ListenUdp, Listening, StreamListening};
 use super::start::run;
 use crate::connection::Handler;
 use crate::error::Result;
@@ -171,14 +172,41 @@ impl Server {
         F: FnMut() -> H + 'static,
         S: FnOnce(usize) -> F + Clone + Send + 'static,
     {
-        let listening = Listening::new(on, codec, setup)?;
-        self.listening.push(listening);
+        let listening = StreamListening::new(on, codec, setup)?;
+        self.listening.push(Listening::Streams(listening));
+        Ok(self)
+    }
+
+    /// Hears datagrams on an address, and makes a handler for each core: on Linux the system spreads the peers over the
+    /// cores, elsewhere the first core has them all.
+    ///
+    /// The address is an [`Endpoint`](crate::Endpoint) or the text of one (`"udp://HOST:PORT"`), a
+    /// [`SocketAddr`](std::net::SocketAddr), a [`Bind`](crate::Bind) with options, or a socket of the standard library,
+    /// which is the first core's.
+    ///
+    /// # Errors
+    /// As those of [`listen`](Server::listen).
+    pub fn listen_udp<H, F>(self, on: impl ListenUdp, handler: F) -> Result<Server>
+    where
+        H: DatagramHandler,
+        F: FnOnce() -> H + Clone + Send + 'static,
+    {
+        self.listen_udp_per_core(on, move |_| handler())
+    }
+
+    /// Like [`listen_udp`](Server::listen_udp), with the number of the core that the handler is for.
+    pub fn listen_udp_per_core<H, F>(mut self, on: impl ListenUdp, handler: F) -> Result<Server>
+    where
+        H: DatagramHandler,
+        F: FnOnce(usize) -> H + Clone + Send + 'static,
+    {
+        self.listening.push(Listening::Datagrams(DatagramListening::new(on, handler)?));
         Ok(self)
     }
 
     /// Where this server listens, in the order of its `listen`s.
     pub fn local_addrs(&self) -> Vec<Address> {
-        self.listening.iter().map(|listening| listening.address.clone()).collect()
+        self.listening.iter().map(|listening| listening.address().clone()).collect()
     }
 
     /// A handle that stops the server and counts its connections, from any thread.

@@ -1,13 +1,14 @@
 //! Where a server listens, and what it makes of who connects.
 
 use super::bind::Bind;
+use super::datagram::DatagramListening;
 use crate::connection::{ConnectionLimit, Handler, Incoming, Session, Settings, drive};
 use crate::error::{Error, Result};
 use crate::io::{Address, Endpoint, ListenOptions, Listener, SocketFile};
 use crate::runtime::spawn_local;
 use socket2::SockAddr;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
@@ -19,6 +20,12 @@ pub trait Listen: sealed::Listen {}
 
 impl<T: sealed::Listen> Listen for T {}
 
+/// What [`Server::listen_udp`](crate::Server::listen_udp) listens on: an address as text, a [`SocketAddr`], a [`Bind`] with
+/// options, or a ready-made [`UdpSocket`].
+pub trait ListenUdp: sealed::ListenUdp {}
+
+impl<T: sealed::ListenUdp> ListenUdp for T {}
+
 /// A place to listen on: one to bind, or one that is bound.
 pub(super) mod sealed {
     use super::*;
@@ -26,6 +33,11 @@ pub(super) mod sealed {
     pub trait Listen {
         #[doc(hidden)]
         fn place(self) -> Result<Place>;
+    }
+
+    pub trait ListenUdp {
+        #[doc(hidden)]
+        fn udp_place(self) -> Result<Place>;
     }
 
     pub enum Place {
@@ -39,6 +51,12 @@ pub(super) mod sealed {
                 fn place(self) -> Result<Place> {
                     Bind::to(self).map(Place::Bind)
                 }
+            }
+
+            impl ListenUdp for $from {
+                fn udp_place(self) -> Result<Place> {
+                    Bind::to(self).map(Place::Bind)
+                }
             })*
         };
     }
@@ -48,6 +66,18 @@ pub(super) mod sealed {
     impl Listen for Bind {
         fn place(self) -> Result<Place> {
             Ok(Place::Bind(self))
+        }
+    }
+
+    impl ListenUdp for Bind {
+        fn udp_place(self) -> Result<Place> {
+            Ok(Place::Bind(self))
+        }
+    }
+
+    impl ListenUdp for UdpSocket {
+        fn udp_place(self) -> Result<Place> {
+            Ok(Place::Bound(self.into()))
         }
     }
 
@@ -69,8 +99,31 @@ pub(super) type Serve = Box<dyn FnMut(Incoming)>;
 /// Made on the thread that starts the server, for a core.
 pub(super) type Start = Box<dyn FnOnce(Rc<Settings>) -> Serve + Send>;
 
+/// One `listen` or `listen_udp` of a server.
+pub(super) enum Listening {
+    Streams(StreamListening),
+    Datagrams(DatagramListening),
+}
+
+impl Listening {
+    pub(super) fn address(&self) -> &Address {
+        match self {
+            Listening::Streams(streams) => &streams.address,
+            Listening::Datagrams(datagrams) => &datagrams.address,
+        }
+    }
+
+    /// A duplicate of its descriptor.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Listening::Streams(streams) => streams.duplicate(),
+            Listening::Datagrams(datagrams) => datagrams.duplicate(),
+        }
+    }
+}
+
 /// One `listen` of a server.
-pub(super) struct Listening {
+pub(super) struct StreamListening {
     pub(super) address: Address,
     pub(super) limit: Option<Arc<ConnectionLimit>>,
     listener: Listener,
@@ -83,8 +136,8 @@ pub(super) struct Listening {
     start: Box<dyn FnMut() -> Start + Send>,
 }
 
-impl Listening {
-    pub(super) fn new<H, F, S>(on: impl Listen, codec: H::Codec, setup: S) -> Result<Listening>
+impl StreamListening {
+    pub(super) fn new<H, F, S>(on: impl Listen, codec: H::Codec, setup: S) -> Result<StreamListening>
     where
         H: Handler,
         H::Codec: Clone + Send,
@@ -109,7 +162,7 @@ impl Listening {
         let bound = listener.local_address()?;
         let file = shared.is_none().then(|| SocketFile::of(&bound)).flatten();
         let address = Address::of(&bound)?;
-        Ok(Listening { address, limit, listener, bound, shared, _file: file, start })
+        Ok(StreamListening { address, limit, listener, bound, shared, _file: file, start })
     }
 
     /// Whether the kernel can spread connections over a socket for each core.
@@ -136,8 +189,7 @@ impl Listening {
         another.map_err(|source| self.failed(source))
     }
 
-    /// A duplicate of its descriptor.
-    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+    fn duplicate(&self) -> io::Result<OwnedFd> {
         self.listener.as_fd().try_clone_to_owned()
     }
 

@@ -6,7 +6,7 @@ use super::control::{Control, CoreControl};
 use super::hooks::Hooks;
 use super::intake::{Intake, Intakes};
 use super::listen::Listening;
-use super::worker::{Part, Worker};
+use super::worker::{CoreParts, Part, Worker};
 use crate::connection::{ConnectionLimit, ConnectionLimits};
 use crate::error::{Error, Result};
 use crate::runtime::{CoreConfig, PreparedCore};
@@ -22,7 +22,11 @@ pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, c
     let (prepared, intakes): (Vec<PreparedCore>, Vec<Arc<Intake>>) = prepared?.into_iter().unzip();
     let intakes = Intakes::from(intakes);
     let server_limit = config.max_connections.map(ConnectionLimit::new);
-    let limits = listening.iter().filter_map(|listening| listening.limit.clone()).chain(server_limit.clone()).collect();
+    let of_listeners = listening.iter().filter_map(|listening| match listening {
+        Listening::Streams(streams) => streams.limit.clone(),
+        Listening::Datagrams(_) => None,
+    });
+    let limits = of_listeners.chain(server_limit.clone()).collect();
     let remotes = prepared.iter().zip(&*intakes);
     control.begin(remotes.map(|(core, intake)| CoreControl::new(core.remote(), intake.open.clone())).collect(), limits);
 
@@ -46,7 +50,7 @@ fn prepare(config: &Config, index: usize) -> Result<(PreparedCore, Arc<Intake>)>
 
 /// The listeners, cut up for the cores.
 struct Parts {
-    of_cores: Vec<Vec<Part>>,
+    of_cores: Vec<CoreParts>,
     /// Those of Unix sockets, which end with the server.
     files: Vec<crate::io::SocketFile>,
 }
@@ -57,8 +61,17 @@ fn parts(
     listening: Vec<Listening>,
     server_limit: Option<Arc<ConnectionLimit>>,
 ) -> Result<Parts> {
-    let mut parts = Parts { of_cores: (0..cores).map(|_| Vec::new()).collect(), files: Vec::new() };
-    for (number, mut listening) in listening.into_iter().enumerate() {
+    let mut parts = Parts { of_cores: (0..cores).map(|_| CoreParts::default()).collect(), files: Vec::new() };
+    for (number, listening) in listening.into_iter().enumerate() {
+        let mut listening = match listening {
+            Listening::Streams(streams) => streams,
+            Listening::Datagrams(mut datagrams) => {
+                for (index, parts) in parts.of_cores.iter_mut().enumerate() {
+                    parts.datagrams.extend(datagrams.of_core(index)?);
+                }
+                continue;
+            }
+        };
         let limits = ConnectionLimits::new(listening.limit.clone().into_iter().chain(server_limit.clone()));
         let by_kernel = matches!(config.balance, Balance::Kernel) && listening.is_shared();
         // Where one core accepts for all, it is another one for each listener.
@@ -72,7 +85,7 @@ fn parts(
                 None
             };
             let balance = (!by_kernel && cores > 1).then(|| config.balance.clone());
-            parts.push(Part { start: listening.start(), limits: limits.clone(), listener, balance });
+            parts.streams.push(Part { number, start: listening.start(), limits: limits.clone(), listener, balance });
         }
         parts.files.extend(listening.into_file());
     }

@@ -4,13 +4,14 @@ use super::accept::Acceptor;
 use super::balance::{Balance, Picker};
 use super::config::Config;
 use super::control::Control;
+use super::datagram::StartDatagrams;
 use super::hooks::Hooks;
 use super::intake::{Intake, Intakes};
 use super::listen::{Serve, Start};
 use crate::connection::{ConnectionLimits, Incoming, Settings};
 use crate::error::Result;
-use crate::io::Listener;
-use crate::runtime::{Core, Entered, Interrupt, PreparedCore, spawn_local, timeout};
+use crate::io::{DatagramSocket, Listener};
+use crate::runtime::{Core, Entered, Interrupt, JoinHandle, PreparedCore, spawn_local, timeout};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,8 +20,17 @@ use std::time::Duration;
 /// How long handlers of aborted connections may take over `on_close`.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
+/// One core's part of all that its server listens on.
+#[derive(Default)]
+pub(super) struct CoreParts {
+    pub(super) streams: Vec<Part>,
+    pub(super) datagrams: Vec<(StartDatagrams, DatagramSocket)>,
+}
+
 /// One core's part of one `listen`.
 pub(super) struct Part {
+    /// Which of its server's listeners this is.
+    pub(super) number: usize,
     pub(super) start: Start,
     pub(super) limits: ConnectionLimits,
     /// `None`: another core accepts.
@@ -32,7 +42,7 @@ pub(super) struct Part {
 pub(super) struct Worker {
     pub(super) index: usize,
     pub(super) core: PreparedCore,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: CoreParts,
     pub(super) config: Config,
     pub(super) server: Arc<Control>,
     pub(super) intakes: Intakes,
@@ -51,13 +61,13 @@ impl Worker {
         let core = entered.core();
         let servers = Servers::default();
         let mut acceptors = Vec::new();
-        for (number, part) in parts.into_iter().enumerate() {
-            let settings = settings(core, &config, &server, number, part.limits.clone());
+        for (stream, part) in parts.streams.into_iter().enumerate() {
+            let settings = settings(core, &config, &server, part.number, part.limits.clone());
             servers.borrow_mut().push((part.start)(settings));
             if let Some(listener) = part.listener {
                 let intakes = part.balance.is_some().then(|| intakes.clone());
                 let picker = Picker::new(part.balance.unwrap_or_default());
-                let deliver = Deliver { listener: number, here: index, servers: servers.clone(), intakes, picker };
+                let deliver = Deliver { listener: stream, here: index, servers: servers.clone(), intakes, picker };
                 acceptors.push((listener, part.limits, deliver));
             }
         }
@@ -66,9 +76,14 @@ impl Worker {
         for (listener, limits, mut deliver) in acceptors {
             Acceptor::start(core, listener, limits, move |incoming| deliver.deliver(incoming))?;
         }
+        let mut datagrams = Vec::new();
+        for (start, socket) in parts.datagrams {
+            let server = server.clone();
+            datagrams.push(start(core, socket, Rc::new(move |within| server.stop(within)))?);
+        }
         let served = entered.run(async {
             let within = server.stopped(index).await;
-            end(core, &intakes[index], &servers, within, hooks).await;
+            end(core, &intakes[index], &servers, datagrams, within, hooks).await;
         });
         served?;
         std::mem::forget(stop_all);
@@ -140,7 +155,14 @@ impl Drop for StopAll<'_> {
 }
 
 /// Ends every connection: gracefully while there is time, then at once.
-async fn end(core: &Core, intake: &Intake, servers: &Servers, within: Duration, hooks: Hooks) {
+async fn end(
+    core: &Core,
+    intake: &Intake,
+    servers: &Servers,
+    datagrams: Vec<JoinHandle<()>>,
+    within: Duration,
+    hooks: Hooks,
+) {
     let connections = || core.open_connections();
     tracing::debug!(core = core.index, connections = connections(), ?within, "stopping");
     let ended = timeout(within, async {
@@ -153,6 +175,9 @@ async fn end(core: &Core, intake: &Intake, servers: &Servers, within: Duration, 
         }
         interrupt(core, Interrupt::Stop);
         core.emptied().await;
+        for handled in datagrams {
+            let _ = handled.await;
+        }
     });
     if ended.await.is_err() {
         tracing::warn!(core = core.index, connections = connections(), "aborting what is left");

@@ -1,0 +1,263 @@
+//! Datagrams: the socket that users hold.
+
+mod link;
+mod outgoing;
+mod sender;
+
+use link::DatagramLink;
+pub use sender::UdpSender;
+
+use super::connect::look_up;
+use crate::error::{Error, Result};
+use crate::io::{AddressError, Batch, DatagramSocket, Endpoint, ListenOptions, SocketOptions};
+use crate::runtime::{Core, expect_current};
+use socket2::SockAddr;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+
+/// A UDP socket, on the core that made it.
+///
+/// Datagrams are received, and sent, many by one system call where the system can (recvmmsg(2), sendmmsg(2)): what is sent
+/// in one turn of the core leaves at its end. A datagram is never cut short.
+///
+/// ```
+/// use tiderace::{Result, UdpSocket, block_on};
+///
+/// fn main() -> Result {
+///     block_on(async {
+///         let mut server = UdpSocket::bind("udp://127.0.0.1:0").await?;
+///         let mut client = UdpSocket::connect(server.local_addr()?).await?;
+///         client.send(b"ping").await?;
+///
+///         let (datagram, from) = server.recv_from().await?;
+///         assert_eq!(datagram, b"ping");
+///         server.send_to(b"pong", from).await?;
+///
+///         let (datagram, _) = client.recv_from().await?;
+///         assert_eq!(datagram, b"pong");
+///         Ok(())
+///     })
+/// }
+/// ```
+pub struct UdpSocket {
+    link: Rc<DatagramLink>,
+    /// What was received and not handed out.
+    received: Option<Box<Batch>>,
+}
+
+impl UdpSocket {
+    pub(crate) fn new(core: &Rc<Core>, socket: DatagramSocket, served: bool) -> io::Result<UdpSocket> {
+        Ok(UdpSocket { link: DatagramLink::new(core, socket, served)?, received: None })
+    }
+
+    pub(crate) fn link(&self) -> &Rc<DatagramLink> {
+        &self.link
+    }
+
+    /// A socket that hears everybody who sends to an address.
+    ///
+    /// # Errors
+    /// [`Error::Address`] when that is none, [`Error::Bind`] when it can not be had.
+    ///
+    /// # Panics
+    /// Outside a core.
+    pub async fn bind<A>(to: A) -> Result<UdpSocket>
+    where
+        A: TryInto<Endpoint>,
+        AddressError: From<A::Error>,
+    {
+        let core = expect_current("UdpSocket::bind");
+        let (endpoint, addresses) = resolve(to).await?;
+        let options = ListenOptions { reuse_port: endpoint.reuse_port, ..ListenOptions::default() };
+        let socket = first(&addresses, |address| DatagramSocket::bind(address, &options, false));
+        let socket = socket.map_err(|source| Error::Bind { address: endpoint.to_string(), source })?;
+        Ok(UdpSocket::new(&core, socket, false)?)
+    }
+
+    /// A socket that sends to, and hears, only one peer. Nothing is sent by this: whether somebody is there may show in a
+    /// later [`recv_from`](UdpSocket::recv_from), as an error.
+    ///
+    /// # Errors
+    /// [`Error::Address`] when that is no address, [`Error::Connect`] when there is no way to it.
+    ///
+    /// # Panics
+    /// Outside a core.
+    pub async fn connect<A>(to: A) -> Result<UdpSocket>
+    where
+        A: TryInto<Endpoint>,
+        AddressError: From<A::Error>,
+    {
+        let core = expect_current("UdpSocket::connect");
+        let (endpoint, addresses) = resolve(to).await?;
+        let socket = first(&addresses, DatagramSocket::connect);
+        let socket = socket.map_err(|source| Error::Connect { address: endpoint.to_string(), source })?;
+        Ok(UdpSocket::new(&core, socket, false)?)
+    }
+
+    /// Takes over a socket of the standard library. It becomes non-blocking.
+    ///
+    /// # Panics
+    /// Outside a core.
+    #[track_caller]
+    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+        let core = expect_current("UdpSocket::from_std");
+        UdpSocket::new(&core, DatagramSocket::from_fd(socket.into())?, false)
+    }
+
+    /// The next datagram, and who sent it. It is lent from the socket's buffer, and may be empty.
+    ///
+    /// # Errors
+    /// What the system says. On a connected socket, [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) means that
+    /// nobody was there for an earlier datagram; the next one may find somebody. [`Error::Closed`] when the server has
+    /// stopped that the socket belongs to.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost.
+    pub async fn recv_from(&mut self) -> Result<(&[u8], SocketAddr)> {
+        let (range, from) = loop {
+            if let Some(batch) = &mut self.received {
+                if let Some(next) = batch.next() {
+                    break next;
+                }
+                let batch = self.received.take().expect("it was there");
+                self.link.give_back(batch);
+            }
+            let link = &self.link;
+            self.received = Some(poll_fn(|cx| link.poll_received(cx)).await?.ok_or(Error::Closed)?);
+        };
+        let batch = self.received.as_ref().expect("that is where it lies");
+        Ok((batch.bytes(range), from))
+    }
+
+    /// Sends a datagram; waits while 256 KiB of them wait for the system.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it is too long for any network. That it could not be sent for another reason is logged at level
+    /// `debug`; that it did not arrive, nobody knows.
+    ///
+    /// # Cancel safety
+    /// Safe: while this waits, the datagram is not queued.
+    pub async fn send_to(&self, payload: &[u8], to: SocketAddr) -> Result {
+        self.push(payload, Some(to)).await
+    }
+
+    /// Sends a datagram to the peer of a connected socket; else like [`send_to`](UdpSocket::send_to).
+    pub async fn send(&self, payload: &[u8]) -> Result {
+        self.push(payload, None).await
+    }
+
+    async fn push(&self, payload: &[u8], to: Option<SocketAddr>) -> Result {
+        while !self.link.push(payload, to)? {
+            poll_fn(|cx| self.link.poll_sent(cx)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the system has taken everything that was sent.
+    pub async fn flush(&self) {
+        poll_fn(|cx| self.link.poll_sent(cx)).await;
+    }
+
+    /// Bytes that are queued and not yet handed to the system.
+    pub fn queued(&self) -> usize {
+        self.link.queued()
+    }
+
+    /// Sends from other threads and tasks, now or later.
+    pub fn sender(&self) -> UdpSender {
+        UdpSender::new(&self.link)
+    }
+
+    /// Joins a multicast group: what is sent to it is received here, if it is for this socket's port. On a network interface
+    /// that is given by its name (on Linux), or on the one that the system chooses.
+    ///
+    /// Each socket that has joined gets every datagram. On a server, join on one core.
+    pub fn join_multicast(&self, group: IpAddr, interface: Option<&str>) -> io::Result<()> {
+        self.link.socket.multicast(group, interface, true)
+    }
+
+    /// Leaves a multicast group; `interface` is as it was for [`join_multicast`](UdpSocket::join_multicast).
+    pub fn leave_multicast(&self, group: IpAddr, interface: Option<&str>) -> io::Result<()> {
+        self.link.socket.multicast(group, interface, false)
+    }
+
+    /// Sends to multicast groups by this network interface, on Linux. Default: the one that the system chooses.
+    pub fn set_multicast_interface(&self, name: &str) -> io::Result<()> {
+        self.link.socket.set_multicast_interface(name)
+    }
+
+    /// How many routers a multicast may pass (IPv4). Default: 1, which keeps it in the local network.
+    pub fn set_multicast_ttl(&self, hops: u32) -> io::Result<()> {
+        self.link.socket.socket().set_multicast_ttl_v4(hops)
+    }
+
+    /// Whether members on this host hear what is sent here (IPv4). Default: yes.
+    pub fn set_multicast_loop(&self, heard: bool) -> io::Result<()> {
+        self.link.socket.socket().set_multicast_loop_v4(heard)
+    }
+
+    /// Whether broadcasts may be sent (`SO_BROADCAST`). Default: no.
+    pub fn set_broadcast(&self, allowed: bool) -> io::Result<()> {
+        self.link.socket.socket().set_broadcast(allowed)
+    }
+
+    /// The options of the socket below; those of TCP fail.
+    pub fn options(&self) -> SocketOptions<'_> {
+        SocketOptions::of(self.link.socket.as_fd())
+    }
+
+    /// The address of this socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.link.socket.local_address()
+    }
+
+    /// The peer of a connected socket.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.link.socket.peer_address()
+    }
+}
+
+async fn resolve<A>(to: A) -> Result<(Endpoint, Vec<SockAddr>)>
+where
+    A: TryInto<Endpoint>,
+    AddressError: From<A::Error>,
+{
+    let endpoint = to.try_into().map_err(|error| Error::Address(error.into()))?.for_datagrams()?;
+    let addresses = look_up(&endpoint).await.map_err(Error::Address)?;
+    Ok((endpoint, addresses))
+}
+
+/// What `make` makes of the first address with which it can.
+fn first<T>(addresses: &[SockAddr], mut make: impl FnMut(&SockAddr) -> io::Result<T>) -> io::Result<T> {
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for address in addresses {
+        match make(address) {
+            Ok(made) => return Ok(made),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+impl AsFd for UdpSocket {
+    /// The socket, to set what is not here, or to duplicate it. It must not be received from.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.socket.as_fd()
+    }
+}
+
+impl Drop for UdpSocket {
+    fn drop(&mut self) {
+        self.link.close();
+    }
+}
+
+impl fmt::Debug for UdpSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpSocket").field("address", &self.local_addr().ok()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+//! Datagrams that wait to be sent.
+
+use crate::io::{BATCH, DatagramSocket};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+/// Their payloads lie one behind the other, so that a small answer costs no allocation.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    payloads: Vec<u8>,
+    datagrams: VecDeque<Datagram>,
+    /// Where the payload of the first one begins: those before it are sent.
+    start: usize,
+}
+
+/// What went wrong.
+pub(super) enum Failed {
+    /// A datagram that was sent before found nobody.
+    Earlier(io::Error),
+    /// This one could not be sent.
+    Lost(io::Error, Option<SocketAddr>),
+}
+
+struct Datagram {
+    length: usize,
+    to: Option<SocketAddr>,
+}
+
+impl Outgoing {
+    pub(super) fn push(&mut self, payload: &[u8], to: Option<SocketAddr>) {
+        self.payloads.extend_from_slice(payload);
+        self.datagrams.push_back(Datagram { length: payload.len(), to });
+    }
+
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.payloads.len() - self.start
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.datagrams.is_empty()
+    }
+
+    /// Whether as many wait as one system call takes.
+    pub(super) fn fills_batch(&self) -> bool {
+        self.datagrams.len() >= BATCH
+    }
+
+    /// Sends as many as the socket takes; says whether it takes no more.
+    pub(super) fn send(&mut self, socket: &DatagramSocket, mut failed: impl FnMut(Failed)) -> bool {
+        while !self.is_empty() {
+            let mut start = self.start;
+            let payloads = &self.payloads;
+            let batch = self.datagrams.iter().map(|datagram| {
+                let payload = &payloads[start..start + datagram.length];
+                start += datagram.length;
+                (payload, datagram.to)
+            });
+            match socket.send_batch(batch) {
+                Poll::Ready(Ok(sent)) => {
+                    for _ in 0..sent {
+                        self.pop();
+                    }
+                }
+                // The peer's answer to an earlier one (ICMP), of a connected socket. This one was not tried (udp(7)).
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    failed(Failed::Earlier(error));
+                }
+                Poll::Ready(Err(error)) => {
+                    let to = self.pop();
+                    failed(Failed::Lost(error, to));
+                }
+                Poll::Pending => return true,
+            }
+        }
+        false
+    }
+
+    fn pop(&mut self) -> Option<SocketAddr> {
+        let datagram = self.datagrams.pop_front()?;
+        self.start += datagram.length;
+        if self.datagrams.is_empty() {
+            self.payloads.clear();
+            self.start = 0;
+        }
+        datagram.to
+    }
+}

@@ -1,0 +1,357 @@
+//! Datagrams, on a server and off it.
+
+mod support;
+
+use std::net::{SocketAddr, UdpSocket as StdSocket};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use support::{CORES, PATIENCE, Running, events, noise};
+use tiderace::codec::Lines;
+use tiderace::{Conn, DatagramHandler, Error, Handler, Result, Server, UdpSender, UdpSocket, block_on, timeout};
+
+struct Echo;
+
+impl DatagramHandler for Echo {
+    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: SocketAddr) -> Result {
+        match datagram {
+            b"fail" => Err(Error::msg("as asked")),
+            b"panic" => panic!("as asked"),
+            b"stop" => Err(Error::stop_server(PATIENCE)),
+            _ => socket.send_to(datagram, from).await,
+        }
+    }
+}
+
+fn echo(cores: usize) -> Running {
+    Running::start(Server::new().cores(cores).listen_udp("udp://127.0.0.1:0", || Echo).unwrap())
+}
+
+fn client(server: &Running) -> StdSocket {
+    let client = StdSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(&server.address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+#[track_caller]
+fn echoes(client: &StdSocket, datagram: &[u8]) {
+    client.send(datagram).unwrap();
+    let mut back = vec![0; 70_000];
+    let length = client.recv(&mut back).expect("an answer");
+    assert!(back[..length] == *datagram, "{length} other bytes came back");
+}
+
+#[test]
+fn every_length_comes_back_whole() {
+    for cores in CORES {
+        let server = echo(cores);
+        for seed in 0..4 {
+            let client = client(&server);
+            for length in [0, 1, 64, 1_400, 9_000, 65_507] {
+                echoes(&client, &noise(seed, length));
+            }
+        }
+    }
+}
+
+#[test]
+fn bursts_are_answered_in_order() {
+    let server = echo(1);
+    let client = client(&server);
+    for burst in 0..100_u32 {
+        // More than one system call takes, and fewer than the system's buffer does.
+        for i in 0..50_u32 {
+            client.send(&[burst.to_be_bytes(), i.to_be_bytes()].concat()).unwrap();
+        }
+        for i in 0..50_u32 {
+            let mut back = [0; 8];
+            client.recv(&mut back).unwrap();
+            assert_eq!(back, *[burst.to_be_bytes(), i.to_be_bytes()].concat());
+        }
+    }
+}
+
+#[test]
+fn what_fails_or_panics_costs_one_datagram() {
+    let server = echo(1);
+    let client = client(&server);
+    for bad in [&b"fail"[..], b"panic"] {
+        client.send(bad).unwrap();
+        echoes(&client, b"and the next");
+    }
+}
+
+#[test]
+fn a_handler_stops_its_server_and_the_last_answers_leave() {
+    let server = Server::new().cores(2).listen_udp("udp://127.0.0.1:0", || Echo).unwrap();
+    let running = Running::start(server);
+    let client = client(&running);
+    for i in 0..20_u8 {
+        client.send(&[i]).unwrap();
+    }
+    client.send(b"stop").unwrap();
+    for i in 0..20 {
+        let mut back = [0; 8];
+        assert_eq!(client.recv(&mut back).unwrap(), 1);
+        assert_eq!(back[0], i);
+    }
+    let address = running.address.clone();
+    running.stop(PATIENCE);
+    StdSocket::bind(address).expect("the port is free again");
+}
+
+/// Gives away how to answer, and where.
+struct Later(Sender<(UdpSender, Vec<u8>, SocketAddr)>);
+
+impl DatagramHandler for Later {
+    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: SocketAddr) -> Result {
+        self.0.send((socket.sender(), datagram.to_vec(), from))?;
+        Ok(())
+    }
+}
+
+#[test]
+fn answers_come_later_and_from_elsewhere() {
+    let (sender, asked) = events();
+    let server = Server::new().cores(2).listen_udp("udp://127.0.0.1:0", move || Later(sender)).unwrap();
+    let server = Running::start(server);
+    let clients: Vec<_> = (0..8).map(|_| client(&server)).collect();
+    for client in &clients {
+        client.send(b"when?").unwrap();
+    }
+    let asked: Vec<_> = clients.iter().map(|_| asked.next()).collect();
+    for (sender, question, from) in &asked {
+        sender.try_send_to([&question[..], b" now"].concat(), *from).unwrap();
+    }
+    for client in &clients {
+        let mut answer = [0; 100];
+        let length = client.recv(&mut answer).unwrap();
+        assert_eq!(&answer[..length], b"when? now");
+    }
+    server.stop(PATIENCE);
+    let (sender, _, from) = &asked[0];
+    assert!(matches!(sender.try_send_to("too late", *from), Err(Error::Closed)));
+}
+
+#[test]
+fn too_long_is_an_error_that_says_so() {
+    block_on(async {
+        let socket = UdpSocket::bind("udp://127.0.0.1:0").await.unwrap();
+        let to = socket.local_addr().unwrap();
+        let error = socket.send_to(&[0; 65_508], to).await.unwrap_err();
+        assert_eq!(error.to_string(), "expected at most 65507 bytes for a datagram, met 65508");
+        let error = socket.sender().try_send_to(vec![0; 65_508], to).unwrap_err();
+        assert!(matches!(error, Error::Io(_)));
+    });
+}
+
+#[test]
+fn a_connected_socket_says_that_nobody_was_there_and_goes_on() {
+    block_on(async {
+        let gone = StdSocket::bind("127.0.0.1:0").unwrap();
+        let address = gone.local_addr().unwrap();
+        drop(gone);
+        let mut socket = UdpSocket::connect(address).await.unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), address);
+        socket.send(b"anybody?").await.unwrap();
+        let Err(Error::Io(error)) = socket.recv_from().await else { panic!("nobody can have answered") };
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+
+        let back = StdSocket::bind(address).unwrap();
+        socket.send(b"and now?").await.unwrap();
+        socket.flush().await;
+        let mut heard = [0; 100];
+        let (length, from) = back.recv_from(&mut heard).unwrap();
+        assert_eq!(&heard[..length], b"and now?");
+        back.send_to(b"yes", from).unwrap();
+        assert_eq!(socket.recv_from().await.unwrap(), (&b"yes"[..], address));
+    });
+}
+
+#[test]
+fn a_receive_that_is_dropped_loses_nothing() {
+    block_on(async {
+        let mut here = UdpSocket::bind("udp4://127.0.0.1:0").await.unwrap();
+        let there = UdpSocket::connect(here.local_addr().unwrap()).await.unwrap();
+        for i in 0..50_u8 {
+            assert!(timeout(Duration::from_millis(1), here.recv_from()).await.is_err());
+            there.send(&[i]).await.unwrap();
+            // Sometimes given up before the datagram leaves, sometimes when it may have come.
+            if i % 2 == 0 {
+                there.flush().await;
+            }
+            if let Some(received) = futures_lite::future::poll_once(here.recv_from()).await {
+                assert_eq!(received.unwrap().0, [i]);
+                continue;
+            }
+            let received = timeout(Duration::from_micros(u64::from(i)), here.recv_from()).await;
+            if let Ok(received) = received {
+                assert_eq!(received.unwrap().0, [i]);
+                continue;
+            }
+            assert_eq!(timeout(PATIENCE, here.recv_from()).await.unwrap().unwrap().0, [i]);
+        }
+    });
+}
+
+#[test]
+fn what_is_sent_leaves_before_the_core_sleeps() {
+    let peer = StdSocket::bind("127.0.0.1:0").unwrap();
+    let address = peer.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut heard = [0; 8];
+        peer.recv_from(&mut heard).map(|(_, from)| peer.send_to(b"heard", from))
+    });
+    block_on(async {
+        let mut socket = UdpSocket::connect(address).await.unwrap();
+        socket.send(b"hello").await.unwrap();
+        assert_eq!(socket.recv_from().await.unwrap().0, b"heard");
+    });
+    thread.join().unwrap().unwrap().unwrap();
+}
+
+#[test]
+fn a_socket_of_the_standard_library_is_taken_over() {
+    let socket = StdSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let server = Server::new().cores(2).listen_udp(socket, || Echo).unwrap();
+    assert_eq!(server.local_addrs(), [address.into()]);
+    let server = Running::start(server);
+    echoes(&client(&server), b"hello");
+    block_on(async {
+        let socket = StdSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(address).unwrap();
+        let mut socket = UdpSocket::from_std(socket).unwrap();
+        socket.send(b"me too").await.unwrap();
+        assert_eq!(socket.recv_from().await.unwrap().0, b"me too");
+    });
+}
+
+struct Upper;
+
+impl Handler for Upper {
+    type Codec = Lines;
+
+    async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
+        assert_eq!(conn.listener(), Some(1));
+        conn.send(&*line.to_uppercase()).await
+    }
+}
+
+#[test]
+fn one_server_has_streams_and_datagrams() {
+    use std::io::{BufRead, BufReader, Write};
+    let server = Server::new().cores(2).listen_udp("udp://127.0.0.1:0", || Echo).unwrap();
+    let server = server.listen("tcp://127.0.0.1:0", Lines::default(), || Upper).unwrap();
+    let addresses = server.local_addrs();
+    assert_eq!(server.duplicate_listeners().unwrap().len(), 2);
+    let server = Running::start(server);
+    echoes(&client(&server), b"datagram");
+    let mut stream = std::net::TcpStream::connect(&addresses[1]).unwrap();
+    stream.write_all(b"stream\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert_eq!(line, "STREAM\n");
+}
+
+#[test]
+fn a_taken_port_and_a_wrong_address_are_refused() {
+    let taken = StdSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = Server::new().listen_udp(address, || Echo).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("can not listen on {address}: ")), "{error}");
+    let error = Server::new().listen_udp("tcp://127.0.0.1:0", || Echo).unwrap_err();
+    assert_eq!(error.to_string(), "expected udp, met tcp");
+    let error = Server::new().listen("udp://127.0.0.1:0", Lines::default(), || Upper).unwrap_err();
+    assert_eq!(error.to_string(), "expected tcp or unix, met udp");
+}
+
+/// Joins a group, and tells what it hears.
+struct Member(Sender<Vec<u8>>);
+
+impl DatagramHandler for Member {
+    async fn on_open(&mut self, socket: &UdpSocket) -> Result {
+        socket.join_multicast(GROUP.into(), LOOPBACK)?;
+        self.0.send(b"joined".to_vec())?;
+        Ok(())
+    }
+
+    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], _: SocketAddr) -> Result {
+        if datagram == b"leave" {
+            socket.leave_multicast(GROUP.into(), LOOPBACK)?;
+        }
+        self.0.send(datagram.to_vec())?;
+        Ok(())
+    }
+}
+
+const GROUP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(239, 18, 33, 1);
+const LOOPBACK: Option<&str> = if cfg!(target_os = "linux") { Some("lo") } else { None };
+
+#[test]
+fn a_multicast_reaches_those_who_have_joined_on_that_interface() {
+    let (sender, heard) = events();
+    let server = Server::new().cores(1).listen_udp("udp4://0.0.0.0:0", move || Member(sender)).unwrap();
+    let server = Running::start(server);
+    assert_eq!(heard.next(), b"joined");
+    let group = SocketAddr::from((GROUP, server.address.port().unwrap()));
+    block_on(async {
+        let socket = UdpSocket::bind("udp4://127.0.0.1:0").await.unwrap();
+        if let Some(name) = LOOPBACK {
+            socket.set_multicast_interface(name).unwrap();
+        }
+        socket.set_multicast_ttl(1).unwrap();
+        socket.set_multicast_loop(true).unwrap();
+        // They come in one batch, and to leave is to hear no more of what is sent from then on.
+        for said in [&b"hello"[..], b"leave"] {
+            socket.send_to(said, group).await.unwrap();
+        }
+        socket.flush().await;
+        assert_eq!(heard.next(), b"hello");
+        assert_eq!(heard.next(), b"leave");
+        socket.send_to(b"unheard", group).await.unwrap();
+        socket.flush().await;
+        let error = socket.join_multicast(GROUP.into(), Some("no-such-net")).unwrap_err();
+        assert!(error.to_string().contains("no-such-net"), "{error}");
+    });
+    let direct = StdSocket::bind("127.0.0.1:0").unwrap();
+    direct.send_to(b"last", ("127.0.0.1", group.port())).unwrap();
+    // What was sent to the group before this has not come.
+    assert_eq!(heard.next(), b"last");
+}
+
+#[test]
+fn a_peer_always_comes_to_the_same_core() {
+    let (sender, heard) = events();
+    let server = Server::new().cores(4).listen_udp_per_core("udp://127.0.0.1:0", move |core| Named(core, sender));
+    let server = Running::start(server.unwrap());
+    // Before all sockets are there, the system gives a peer's datagrams to one of those that are.
+    let sockets = if cfg!(target_os = "linux") { 4 } else { 1 };
+    (0..sockets).for_each(|_| assert_eq!(heard.next().1, None));
+    let mut seen = std::collections::HashMap::new();
+    let clients: Vec<_> = (0..64).map(|_| client(&server)).collect();
+    for _ in 0..4 {
+        for client in &clients {
+            client.send(b"who?").unwrap();
+            let (core, from) = heard.next();
+            assert_eq!(*seen.entry(from).or_insert(core), core);
+        }
+    }
+    let cores: std::collections::HashSet<_> = seen.values().collect();
+    assert!(cores.len() >= sockets.min(2), "only {cores:?} have heard of somebody");
+}
+
+struct Named(usize, Sender<(usize, Option<SocketAddr>)>);
+
+impl DatagramHandler for Named {
+    async fn on_open(&mut self, _: &UdpSocket) -> Result {
+        self.1.send((self.0, None))?;
+        Ok(())
+    }
+
+    async fn on_datagram(&mut self, _: &UdpSocket, _: &[u8], from: SocketAddr) -> Result {
+        self.1.send((self.0, Some(from)))?;
+        Ok(())
+    }
+}
