@@ -102,7 +102,11 @@ impl<C: Codec> Framed<C> {
     /// Ends the loan of the last message.
     fn give_back(&mut self) {
         if let Some(mut ring) = self.ring.take() {
-            ring.consume(self.lent);
+            let unclaimed = self.decoder.unclaimed().min(self.lent);
+            if unclaimed > 0 {
+                ring.rewrap();
+            }
+            ring.consume(self.lent - unclaimed);
             self.stream.port().put_ring(ring);
         }
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -236,4 +236,31 @@ fn an_encoder_that_panics_ends_its_connection_only() {
     let mut byte = [0];
     std::io::Read::read_exact(&mut good, &mut byte).unwrap();
     assert_eq!(byte, [7]);
+}
+
+#[test]
+fn a_flush_ends_when_the_system_has_everything_or_the_connection_is_gone() {
+    for cores in CORES {
+        let (server, handles, _woken) = given(cores);
+        let mut stream = server.connect();
+        let handle = handles.next();
+        let line = "x".repeat(60_000);
+        // More than the system buffers, so that some of it waits in the queue.
+        let mut sent = 0;
+        while handle.try_send(line.clone()).is_ok() {
+            sent += line.len() + 1;
+        }
+        let flushing = handle.clone();
+        let flushed = thread::spawn(move || block_on(flushing.flush()));
+        let mut received = vec![0; sent];
+        stream.read_exact(&mut received).unwrap();
+        flushed.join().unwrap().unwrap();
+
+        while handle.try_send(line.clone()).is_ok() {}
+        let flushing = handle.clone();
+        let flushed = thread::spawn(move || block_on(flushing.flush()));
+        handle.abort();
+        assert!(matches!(flushed.join().unwrap(), Err(Error::Closed)));
+        assert!(matches!(block_on(handle.flush()), Err(Error::Closed)));
+    }
 }

@@ -15,7 +15,7 @@ const RINGS_KEPT: [usize; 3] = {
 const OUTBOUNDS_KEPT: usize = 64;
 
 /// How large a ring a connection borrows. It follows the reads: see [`Class::after_read`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Class(u8);
 
 impl Class {
@@ -28,11 +28,17 @@ impl Class {
         Class::BYTES[self.0 as usize]
     }
 
-    /// The class for the next read: one larger when this one filled its ring (there was more to be had), one smaller
-    /// when it used less than an eighth.
+    /// The largest one of at most so many bytes, or the smallest.
+    pub(crate) fn at_most(bytes: usize) -> Class {
+        let fitting = Class::BYTES.iter().rposition(|class| *class <= bytes);
+        Class(fitting.unwrap_or(0) as u8)
+    }
+
+    /// The class for the next read: one larger, up to `largest`, when this one filled its ring (there was more to be
+    /// had), one smaller when it used less than an eighth.
     #[inline]
-    pub(crate) fn after_read(self, read: usize, filled: bool) -> Class {
-        if filled && self != Class::LARGEST {
+    pub(crate) fn after_read(self, read: usize, filled: bool, largest: Class) -> Class {
+        if filled && self < largest {
             Class(self.0 + 1)
         } else if self.0 > 0 && read > 0 && read < self.bytes() / 8 {
             Class(self.0 - 1)

@@ -122,7 +122,16 @@ impl Ring {
         &mut self.scratch
     }
 
-    /// Forgets the first `n` bytes; of those that were made contiguous all or none.
+    /// Puts a frame that was made contiguous back where it came from, as it was left, so that a part of it can be consumed.
+    #[cold]
+    pub(crate) fn rewrap(&mut self) {
+        let (first, second) = self.scratch.split_at(self.scratch.len().min(self.block.len() - self.head));
+        self.block[self.head..self.head + first.len()].copy_from_slice(first);
+        self.block[..second.len()].copy_from_slice(second);
+        self.scratch.clear();
+    }
+
+    /// Forgets the first `n` bytes; of those that were made contiguous all or none, unless they are put back before.
     #[inline]
     pub(crate) fn consume(&mut self, n: usize) {
         assert!(n <= self.len, "more is consumed than there is");

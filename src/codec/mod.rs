@@ -2,7 +2,7 @@
 //!
 //! A protocol is a [`Decoder`] and an [`Encoder`]; a value that is both and can be cloned is a [`Codec`], and each
 //! connection gets a decoding and an encoding half of its own. The stock codecs are [`Raw`], [`Lines`], [`Delimiter`],
-//! [`LengthDelimited`] and [`Fixed`].
+//! [`LengthDelimited`], [`Fixed`] and [`Peek`].
 //!
 //! # The contract of a decoder
 //!
@@ -64,6 +64,7 @@ mod frames;
 mod length_delimited;
 mod lines;
 mod owned;
+mod peek;
 mod raw;
 
 pub use crate::buffer::{Input, Output};
@@ -74,6 +75,7 @@ pub use frames::ProtocolError;
 pub use length_delimited::LengthDelimited;
 pub use lines::Lines;
 pub use owned::encode_to_vec;
+pub use peek::{Peek, PeekDecoder, Unread};
 pub use raw::Raw;
 
 pub(crate) use frames::{frame_end, split_frame};
@@ -106,6 +108,15 @@ pub trait Decoder {
     fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, Self::Error> {
         let _ = frame;
         Ok(true)
+    }
+
+    /// How many bytes at the end of the last frame are left unused. They are input again, and
+    /// [`frame_end`](Decoder::frame_end) should ask for more.
+    ///
+    /// The default says none. It is asked when the frame has been handled.
+    #[inline]
+    fn unclaimed(&mut self) -> usize {
+        0
     }
 
     /// Like [`frame_end`](Decoder::frame_end), when no byte will follow `input`, which is not empty.

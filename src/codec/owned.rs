@@ -2,6 +2,7 @@
 
 use super::{Encoder, Output};
 use crate::buffer::Outbound;
+use bytes::Bytes;
 
 impl<E: Encoder<str>> Encoder<String> for E {
     type Error = E::Error;
@@ -18,6 +19,15 @@ impl<E: Encoder<[u8]>> Encoder<Vec<u8>> for E {
     #[inline]
     fn encode(&mut self, message: &Vec<u8>, output: &mut Output<'_>) -> Result<(), E::Error> {
         Encoder::<[u8]>::encode(self, message, output)
+    }
+}
+
+impl<E: Encoder<[Bytes]>> Encoder<Vec<Bytes>> for E {
+    type Error = E::Error;
+
+    #[inline]
+    fn encode(&mut self, message: &Vec<Bytes>, output: &mut Output<'_>) -> Result<(), E::Error> {
+        Encoder::<[Bytes]>::encode(self, message, output)
     }
 }
 

@@ -35,6 +35,28 @@ impl Encoder<[u8]> for Raw {
     }
 }
 
+/// Several slices, one behind the other.
+impl Encoder<[&[u8]]> for Raw {
+    type Error = Infallible;
+
+    #[inline]
+    fn encode(&mut self, message: &[&[u8]], output: &mut Output<'_>) -> Result<(), Infallible> {
+        message.iter().for_each(|part| output.put_slice(part));
+        Ok(())
+    }
+}
+
+/// Several shared slices, one behind the other; large ones are not copied.
+impl Encoder<[Bytes]> for Raw {
+    type Error = Infallible;
+
+    #[inline]
+    fn encode(&mut self, message: &[Bytes], output: &mut Output<'_>) -> Result<(), Infallible> {
+        message.iter().for_each(|part| output.put_bytes(part.clone()));
+        Ok(())
+    }
+}
+
 impl Encoder<str> for Raw {
     type Error = Infallible;
 

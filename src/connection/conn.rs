@@ -128,6 +128,19 @@ impl<C: Codec> Conn<C> {
         poll_fn(|cx| self.link.poll_flushed(cx).map_err(|_| Error::Closed))
     }
 
+    /// Sends what is queued, and tells the peer that nothing more will come. Its messages are still handled; to send
+    /// fails from here on.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when nothing can be sent any more.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn finish(&mut self) -> Result {
+        self.flush().await?;
+        self.link.shutdown_write().map_err(|_| Error::Closed)
+    }
+
     /// Closes the connection when the handler's current method returns: no further message is handled, and what was
     /// sent is delivered. The reason is [`CloseReason::Closed`](crate::CloseReason::Closed).
     pub fn close(&mut self) {

@@ -125,7 +125,7 @@ impl<H: Handler> Session<H> {
                         let lent = ring.contiguous(first);
                         let total = lent.len();
                         let (mut frame, mut rest) = lent.split_at_mut(first);
-                        let mut unhandled;
+                        let (mut unhandled, mut unclaimed);
                         loop {
                             if self.decoder.is_message(frame).map_err(undecodable)? {
                                 let message = self.decoder.decode(frame).map_err(undecodable)?;
@@ -136,13 +136,17 @@ impl<H: Handler> Session<H> {
                                 budget = FRAMES;
                                 yield_now().await;
                             }
-                            unhandled = rest.len();
-                            if self.port().has(INTERRUPTED) {
+                            unclaimed = self.decoder.unclaimed();
+                            unhandled = (rest.len() + unclaimed).min(total);
+                            if unclaimed > 0 || self.port().has(INTERRUPTED) {
                                 break;
                             }
                             let split = split_frame(&mut self.decoder, rest).map_err(protocol)?;
                             let Some(next) = split else { break };
                             (frame, rest) = next;
+                        }
+                        if unclaimed > 0 {
+                            ring.rewrap();
                         }
                         ring.consume(total - unhandled);
                     }

@@ -113,6 +113,36 @@ impl<C: Codec> Handle<C> {
         queued.receive().await.unwrap_or(Err(Error::Closed))
     }
 
+    /// Resolves when everything that was sent before this has been handed to the system, by whomever; what this thread or
+    /// task has sent through this handle was sent before.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection has ended, so that some of it may not have been.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    ///
+    /// ```
+    /// use tiderace::{Handle, Result, codec::Lines};
+    ///
+    /// async fn last_words(peer: &Handle<Lines>) -> Result {
+    ///     peer.send("good night").await?;
+    ///     peer.flush().await
+    /// }
+    /// ```
+    pub async fn flush(&self) -> crate::Result {
+        let (done, flushed) = oneshot();
+        self.on_core(move |link| {
+            let Some(link) = link else { return };
+            runtime::spawn_local(async move {
+                let flushed = poll_fn(|cx| link.poll_flushed(cx)).await;
+                done.send(flushed.map_err(|_| Error::Closed));
+            })
+            .detach();
+        });
+        flushed.receive().await.unwrap_or(Err(Error::Closed))
+    }
+
     /// Has the handler's [`on_wake`](crate::Handler::on_wake) called.
     pub fn wake(&self) {
         self.notify(Flag::WAKE);

@@ -3,6 +3,7 @@
 //! Everything above sees the kernel through what stands here: register, wait, read, write, now.
 
 mod address;
+mod affinity;
 mod batch;
 mod clock;
 mod datagram;
@@ -16,6 +17,7 @@ pub use address::Address;
 pub use endpoint::{AddressError, Endpoint};
 pub use options::{KeepAlive, SocketOptions};
 
+pub(crate) use affinity::{Pinned, pin_thread, processors};
 pub(crate) use batch::Batch;
 pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
 pub(crate) use datagram::{BATCH, DatagramSocket, check_length};

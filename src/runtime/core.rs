@@ -4,7 +4,7 @@ use super::busy_poll::BusyPoll;
 use super::executor::Executor;
 use super::inbox::{Inbox, Mail};
 use super::source::{AtTurnEnd, Source};
-use crate::buffer::Pool;
+use crate::buffer::{Class, Pool};
 use crate::io::{Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
 use crate::limits;
 use crate::slots::{Key, Slots};
@@ -35,13 +35,24 @@ pub(crate) struct CoreConfig {
     pub(crate) busy_poll: Duration,
     /// Whether to use the portable poller where there is a better one.
     pub(crate) portable: bool,
+    /// The largest ring that connections read into.
+    pub(crate) largest_ring: Class,
+    /// The processor to run on, if not any.
+    pub(crate) processor: Option<usize>,
     /// Where to count the connections that are open, for other threads to read.
     pub(crate) open: Arc<AtomicUsize>,
 }
 
 impl Default for CoreConfig {
     fn default() -> Self {
-        CoreConfig { index: 0, busy_poll: limits::BUSY_POLL, portable: false, open: Arc::default() }
+        CoreConfig {
+            index: 0,
+            busy_poll: limits::BUSY_POLL,
+            portable: false,
+            largest_ring: Class::LARGEST,
+            processor: None,
+            open: Arc::default(),
+        }
     }
 }
 
@@ -61,6 +72,10 @@ impl CoreConfig {
 }
 
 impl PreparedCore {
+    pub(super) fn processor(&self) -> Option<usize> {
+        self.config.processor
+    }
+
     /// What is sent there is done as soon as the core begins.
     pub(crate) fn remote(&self) -> Remote {
         Remote(self.inbox.clone())
@@ -69,6 +84,7 @@ impl PreparedCore {
 
 pub(crate) struct Core {
     pub(crate) index: usize,
+    pub(crate) largest_ring: Class,
     pub(crate) pool: RefCell<Pool>,
     pub(super) clock: Clock,
     /// When the last wait ended.
@@ -111,6 +127,7 @@ impl Core {
         let clock = Clock::start();
         Rc::new(Core {
             index: config.index,
+            largest_ring: config.largest_ring,
             pool: RefCell::default(),
             now: Cell::new(clock.now()),
             clock,

@@ -2,6 +2,7 @@
 
 use super::core::{Core, CoreConfig, PreparedCore};
 use super::inbox::Inbox;
+use crate::io::{Pinned, pin_thread};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
@@ -29,7 +30,10 @@ pub(crate) fn expect_current(what: &str) -> Rc<Core> {
 }
 
 /// A thread that is a core until this is dropped.
-pub(crate) struct Entered(Rc<Core>);
+pub(crate) struct Entered {
+    core: Rc<Core>,
+    _pinned: Option<Pinned>,
+}
 
 impl Entered {
     /// Makes this thread a core.
@@ -40,31 +44,36 @@ impl Entered {
     pub(crate) fn new(prepared: PreparedCore) -> Entered {
         let occupied = with_current(|_| ()).is_some();
         assert!(!occupied, "this thread is a core already: to wait here would block it, use .await instead");
+        // First of all, so that the memory of the core is that processor's.
+        let pinned = prepared.processor().and_then(|processor| {
+            let pinned = pin_thread(processor);
+            pinned.map_err(|error| tracing::warn!(processor, %error, "a core can not be kept to its processor")).ok()
+        });
         let core = Core::new(prepared);
         CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
-        Entered(core)
+        Entered { core, _pinned: pinned }
     }
 
     pub(crate) fn core(&self) -> &Rc<Core> {
-        &self.0
+        &self.core
     }
 
     /// Turns until `future` is ready.
     pub(crate) fn run<F: Future>(&self, future: F) -> io::Result<F::Output> {
-        let waker = Waker::from(Arc::new(MainWaker(self.0.inbox.clone())));
+        let waker = Waker::from(Arc::new(MainWaker(self.core.inbox.clone())));
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(future);
-        self.0.inbox.wake_main();
+        self.core.inbox.wake_main();
         loop {
-            if self.0.inbox.take_main_woken() {
+            if self.core.inbox.take_main_woken() {
                 let polled = future.as_mut().poll(&mut cx);
                 // The next turn begins with a wait, and what was queued now is not to sit that out.
-                self.0.flush();
+                self.core.flush();
                 if let Poll::Ready(output) = polled {
                     return Ok(output);
                 }
             }
-            self.0.turn()?;
+            self.core.turn()?;
         }
     }
 }
@@ -73,15 +82,15 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // In this order: futures still find their core while they are dropped; what is woken elsewhere after the inbox is
         // closed is leaked there, because only this thread may drop it.
-        self.0.executor.clear();
-        self.0.clear_sources();
-        self.0.clear_locals();
-        self.0.collectors.take();
-        self.0.inbox.close();
-        while let Some(mail) = self.0.inbox.receive() {
+        self.core.executor.clear();
+        self.core.clear_sources();
+        self.core.clear_locals();
+        self.core.collectors.take();
+        self.core.inbox.close();
+        while let Some(mail) = self.core.inbox.receive() {
             drop(mail);
         }
-        self.0.executor.clear();
+        self.core.executor.clear();
         CURRENT.with(|current| current.borrow_mut().take());
     }
 }

@@ -7,6 +7,7 @@ use super::datagram::{DatagramHandler, DatagramListening};
 use super::hooks::Hooks;
 use super::listen::{Listen, ListenUdp, Listening, StreamListening};
 use super::start::run;
+use crate::buffer::Class;
 use crate::connection::Handler;
 use crate::error::Result;
 use crate::io::Address;
@@ -76,6 +77,26 @@ impl Server {
     /// Default: no.
     pub fn portable(mut self, portable: bool) -> Server {
         self.config.portable = portable;
+        self
+    }
+
+    /// Whether each core keeps to one processor: the first core to the first processor that this thread may use, and so
+    /// on, and again from the first where there are more cores. Default: no.
+    ///
+    /// It keeps caches warm where processors are plenty. It costs the system its freedom: a core whose processor is busy
+    /// with something else waits, although another may be idle. Only on Linux; elsewhere it is logged that it can not be.
+    pub fn pin_cores(mut self, pin: bool) -> Server {
+        self.config.pin = pin;
+        self
+    }
+
+    /// The largest buffer that a connection's bytes are received into before its handler has them. There are three sizes,
+    /// 4, 16 and 128 KiB; the largest one within `bytes`, or else the smallest, is the limit. Default: 128 KiB.
+    ///
+    /// Connections begin with the smallest, and get larger ones while they fill theirs; those that have nothing in hand have
+    /// none. A message that is longer than the limit grows the buffer as it comes, up to the codec's maximum.
+    pub fn read_buffer(mut self, bytes: usize) -> Server {
+        self.config.largest_ring = Class::at_most(bytes);
         self
     }
 

@@ -1,6 +1,7 @@
 //! What can be set of a server.
 
 use super::balance::Balance;
+use crate::buffer::Class;
 use crate::limits;
 use crate::net::Limits;
 use std::num::NonZeroUsize;
@@ -15,6 +16,8 @@ pub(super) struct Config {
     pub(super) portable: bool,
     pub(super) balance: Balance,
     pub(super) max_connections: Option<usize>,
+    pub(super) largest_ring: Class,
+    pub(super) pin: bool,
     pub(super) write: Limits,
     pub(super) close: Duration,
     pub(super) idle_timeout: Option<Duration>,
@@ -29,6 +32,8 @@ impl Default for Config {
             portable: false,
             balance: Balance::default(),
             max_connections: None,
+            largest_ring: Class::LARGEST,
+            pin: false,
             write: Limits::default(),
             close: limits::CLOSE,
             idle_timeout: None,

@@ -9,6 +9,7 @@ use super::listen::Listening;
 use super::worker::{CoreParts, Part, Worker};
 use crate::connection::{ConnectionLimit, ConnectionLimits};
 use crate::error::{Error, Result};
+use crate::io::processors;
 use crate::runtime::{CoreConfig, PreparedCore};
 use std::sync::Arc;
 use std::thread;
@@ -17,8 +18,15 @@ use std::time::Duration;
 /// Runs a server until it is stopped. This thread becomes its first core.
 pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, control: Arc<Control>) -> Result {
     let cores = config.cores();
+    let processors = processors();
     // All that the cores need is opened before any of them accepts: from then on, descriptors may be short.
-    let prepared: Result<Vec<(PreparedCore, Arc<Intake>)>> = (0..cores).map(|index| prepare(&config, index)).collect();
+    let prepared: Result<Vec<(PreparedCore, Arc<Intake>)>> = (0..cores)
+        .map(|index| {
+            let processor =
+                config.pin.then(|| processors.get(index % processors.len().max(1)).copied().unwrap_or(index));
+            prepare(&config, index, processor)
+        })
+        .collect();
     let (prepared, intakes): (Vec<PreparedCore>, Vec<Arc<Intake>>) = prepared?.into_iter().unzip();
     let intakes = Intakes::from(intakes);
     let server_limit = config.max_connections.map(ConnectionLimit::new);
@@ -42,10 +50,17 @@ pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, c
     result
 }
 
-fn prepare(config: &Config, index: usize) -> Result<(PreparedCore, Arc<Intake>)> {
+fn prepare(config: &Config, index: usize, processor: Option<usize>) -> Result<(PreparedCore, Arc<Intake>)> {
     let intake = Arc::new(Intake::new(Arc::default()));
-    let (busy_poll, portable, open) = (config.busy_poll(), config.portable, intake.open.clone());
-    Ok((CoreConfig { index, busy_poll, portable, open }.prepare()?, intake))
+    let core = CoreConfig {
+        index,
+        busy_poll: config.busy_poll(),
+        portable: config.portable,
+        largest_ring: config.largest_ring,
+        processor,
+        open: intake.open.clone(),
+    };
+    Ok((core.prepare()?, intake))
 }
 
 /// The listeners, cut up for the cores.

@@ -162,3 +162,22 @@ fn consuming_more_than_the_input_panics() {
 fn filling_more_than_the_room_panics() {
     Ring::with_capacity(8).filled(9);
 }
+
+#[test]
+fn a_part_of_a_frame_that_wraps_can_be_consumed() {
+    let mut ring = wrapped(16, 12);
+    let before = ring.input().as_slices();
+    assert!(!before.1.is_empty());
+    let all = [before.0, before.1].concat();
+    let frame = ring.contiguous(all.len());
+    frame[all.len() - 1] = 99;
+    ring.rewrap();
+    ring.consume(1);
+    let input = ring.input();
+    let left = [input.as_slices().0, input.as_slices().1].concat();
+    assert_eq!(left[..left.len() - 1], all[1..all.len() - 1]);
+    assert_eq!(left.last(), Some(&99), "what was changed in place stays so");
+    ring.extend(&[1]);
+    let length = ring.len();
+    assert_eq!(ring.contiguous(length)[length - 2..], [99, 1]);
+}

@@ -63,7 +63,7 @@ impl Port {
                 Poll::Pending => self.state.clear(Flag::READABLE),
             }
         }
-        self.class.set(self.class.get().after_read(total, ring.is_full()));
+        self.class.set(self.class.get().after_read(total, ring.is_full(), core.largest_ring));
         self.keep(ring);
         if self.has(Flag::NEWS) {
             self.wake_reader();
