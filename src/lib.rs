@@ -32,6 +32,7 @@
 #![warn(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod buffer;
+mod client;
 pub mod codec;
 mod connection;
 mod error;
@@ -45,12 +46,13 @@ mod server;
 mod slots;
 mod timer;
 
+pub use client::{Backoff, Client, Connector, connect};
 pub use connection::{Conn, ConnectionId, Handle, HandleSendError, Handler, TrySendError};
 pub use error::{CloseReason, Error, Result, TimeLimit};
 pub use framed::Framed;
 pub use group::{Group, SlowMember};
 pub use io::{Address, AddressError, Endpoint, KeepAlive, SocketOptions};
-pub use net::{Stream, UdpSender, UdpSocket, WriteEvent, connect};
+pub use net::{Stream, UdpSender, UdpSocket, WriteEvent};
 pub use runtime::{
     Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, after, at, block_on, every, interval, sleep, sleep_until,
     spawn_local, timeout, yield_now,

@@ -21,6 +21,17 @@ pub(crate) const BUSY_POLL: Duration = Duration::from_micros(50);
 /// How long a closing connection may take to deliver what is queued and to see the peer's end.
 pub(crate) const CLOSE: Duration = Duration::from_secs(5);
 
+/// How long it may take to connect: past three retransmissions of a SYN (RFC 6298: after 1, 3 and 7 seconds), and the
+/// fourth.
+pub(crate) const CONNECT: Duration = Duration::from_secs(30);
+
+/// How long one address may take before the next is tried as well: what RFC 8305 (section 5) recommends.
+pub(crate) const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// The pauses of a client that connects again.
+pub(crate) const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(30);
+
 /// Messages of one connection that handles may have under way to its core.
 pub(crate) const IN_FLIGHT: usize = 1024;
 

@@ -14,19 +14,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Ends the session, in the way that its reason asks for.
-pub(super) async fn end<H: Handler>(session: Session<H>, reason: CloseReason) {
+pub(super) async fn end<H: Handler>(session: Session<H>, reason: CloseReason) -> CloseReason {
     match reason {
         CloseReason::Detached => detach(session).await,
         CloseReason::Handler(Error::StopServer { within }) => {
             session.conn.settings().stop_server(within);
-            close(session, CloseReason::Shutdown).await;
+            close(session, CloseReason::Shutdown).await
         }
         reason => close(session, reason).await,
     }
 }
 
 /// Ends the session: delivers, calls `on_close` once, drops the handler, and closes.
-async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) {
+async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> CloseReason {
     let link = session.conn.link.clone();
     let port: &Port = &link;
     let limit = session.conn.settings().close;
@@ -41,10 +41,11 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) {
     }
     port.deregister();
     drop(session);
+    reason
 }
 
 /// Ends a session whose connection goes on without it.
-async fn detach<H: Handler>(mut session: Session<H>) {
+async fn detach<H: Handler>(mut session: Session<H>) -> CloseReason {
     let link = session.conn.link.clone();
     let reason = CloseReason::Detached;
     log(&session.conn, &reason);
@@ -55,6 +56,7 @@ async fn detach<H: Handler>(mut session: Session<H>) {
         tracing::error!(%error, "a detached connection is lost");
         link.deregister();
     }
+    reason
 }
 
 /// A connection that broke under a handler ended because it broke, whatever the handler made of it.

@@ -94,14 +94,14 @@ fn undecodable<E: std::error::Error + Send + Sync + 'static>(error: E) -> End {
 
 /// The life of a connection, from `on_open` to the closed descriptor.
 #[expect(clippy::manual_async_fn, reason = "an async fn would hold its argument twice, in every idle connection")]
-pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output = ()> {
+pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output = CloseReason> {
     async move {
         let link = session.conn.link.clone();
         let reason = match Supervise::new(&link, session.converse()).await {
             Ok(Err(End(reason))) | Err(reason) => reason,
         };
         // Boxed: an end is rare, and its future would be a part of every connection that lives.
-        Box::pin(end(session, reason)).await;
+        Box::pin(end(session, reason)).await
     }
 }
 

@@ -41,10 +41,19 @@ impl Stream {
     /// }
     /// ```
     pub fn serve<H: Handler>(self, codec: H::Codec, handler: H) -> Result<Handle<H::Codec>> {
-        let core = self.core();
+        let (session, handle) = Session::over_stream(self, &codec, handler)?;
+        spawn_local(drive(session)).detach();
+        Ok(handle)
+    }
+}
+
+impl<H: Handler> Session<H> {
+    /// Takes a stream over, on its core.
+    pub(crate) fn over_stream(stream: Stream, codec: &H::Codec, handler: H) -> Result<(Session<H>, Handle<H::Codec>)> {
+        let core = stream.core();
         let (decoder, encoder) = codec.halves();
         let number = ConnectionId::new(core.index, core.next_connection()).as_u64();
-        let mut parts = Some((self.into_handed_over()?, encoder));
+        let mut parts = Some((stream.into_handed_over()?, encoder));
         let link = core.register(|key| {
             let (socket, encoder) = parts.take().expect("registered once");
             Rc::new(Link::new(socket.into_port(core.clone(), key, Flag::SERVED), encoder, number))
@@ -53,7 +62,6 @@ impl Stream {
         let handle = Handle::new(&link);
         let admitted = ConnectionLimits::default().admit().expect("no limits are kept by all");
         let counted = Counted::new(Rc::new(Settings::of_core(&core)), admitted);
-        spawn_local(drive(Session::over(link, decoder, handler, counted))).detach();
-        Ok(handle)
+        Ok((Session::over(link, decoder, handler, counted), handle))
     }
 }

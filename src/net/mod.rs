@@ -8,11 +8,11 @@ mod port;
 mod state;
 mod stream;
 
-pub use connect::connect;
 pub use datagram::{UdpSender, UdpSocket};
 pub use port::WriteEvent;
 pub use stream::Stream;
 
+pub(crate) use connect::{connect_to, look_up};
 pub(crate) use gauge::Gauge;
 pub(crate) use link::Link;
 pub(crate) use port::{Limits, Port, Unsent};

@@ -3,7 +3,7 @@
 use super::Link;
 use super::port::{HandedOver, Limits, Port};
 use super::state::Flag;
-use crate::io::{Address, Socket};
+use crate::io::{Address, Socket, SocketOptions};
 use crate::runtime::Core;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -88,6 +88,11 @@ impl Stream {
         let stream = TcpStream::from(socket);
         stream.set_nonblocking(false)?;
         Ok((stream, unread))
+    }
+
+    /// The options of the socket below.
+    pub fn options(&self) -> SocketOptions<'_> {
+        SocketOptions::of(self.as_fd())
     }
 
     /// The address of the other end.
