@@ -28,6 +28,15 @@
 //!                                                              |
 //!   socket <--send-- write queue <--bytes-- Encoder <------ Conn::send
 //! ```
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
+//! | `signal` | `Signals`, and `Server::stop_on_signal` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
@@ -43,6 +52,8 @@ mod limits;
 mod net;
 mod runtime;
 mod server;
+#[cfg(feature = "signal")]
+mod signal;
 mod slots;
 mod timer;
 
@@ -53,8 +64,14 @@ pub use framed::Framed;
 pub use group::{Group, SlowMember};
 pub use io::{Address, AddressError, Endpoint, KeepAlive, SocketOptions};
 pub use net::{Stream, UdpSender, UdpSocket, WriteEvent};
+#[cfg(feature = "blocking")]
+#[cfg_attr(docsrs, doc(cfg(feature = "blocking")))]
+pub use runtime::spawn_blocking;
 pub use runtime::{
     Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, after, at, block_on, every, interval, sleep, sleep_until,
     spawn_local, timeout, yield_now,
 };
 pub use server::{Balance, Bind, Choose, DatagramHandler, Listen, ListenUdp, Server, ServerHandle};
+#[cfg(feature = "signal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
+pub use signal::{Signal, Signals};

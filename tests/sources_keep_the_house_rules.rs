@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 8] = [
     &["io"],
     &["runtime"],
     &["error", "net"],
-    &["connection", "framed"],
+    &["connection", "framed", "signal"],
     &["client", "group", "server"],
 ];
 /// Uses that the layers do not explain, each with its reason.

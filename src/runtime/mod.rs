@@ -1,6 +1,8 @@
 //! One core: a thread with its own poller, executor, timers, block pool and mailbox. [`turn`] is the loop; who has read
 //! that function knows the library.
 
+#[cfg(feature = "blocking")]
+mod blocking;
 mod busy_poll;
 mod core;
 mod current;
@@ -14,6 +16,8 @@ mod task;
 mod time;
 mod turn;
 
+#[cfg(feature = "blocking")]
+pub use blocking::spawn_blocking;
 pub use current::block_on;
 pub use schedule::{after, at, every};
 pub use task::{JoinError, JoinHandle, spawn_local, yield_now};

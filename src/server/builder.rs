@@ -281,6 +281,34 @@ impl Server {
         self
     }
 
+    /// Stops the server gracefully, as [`ServerHandle::stop`] does, when this process gets `SIGINT` (Ctrl-C) or `SIGTERM`.
+    /// A second one ends the process at once, as it would without this. Feature `signal`.
+    ///
+    /// ```no_run
+    /// # use tiderace::Server;
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::new().stop_on_signal(Duration::from_secs(10));
+    /// ```
+    #[cfg(feature = "signal")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
+    pub fn stop_on_signal(self, within: Duration) -> Server {
+        use crate::signal::{Signal, Signals};
+
+        self.on_start(move |server| async move {
+            match Signals::new([Signal::Interrupt, Signal::Terminate]) {
+                Ok(mut signals) => {
+                    let signal = signals.next().await;
+                    tracing::info!(?signal, ?within, "stopping");
+                    // The next one is nobody's but the system's.
+                    drop(signals);
+                    server.stop(within);
+                }
+                Err(error) => tracing::error!(%error, "signals can not be listened to"),
+            }
+        })
+    }
+
     /// Duplicates of the descriptors of the listeners, in the order of the `listen`s, to hand them to another process, say.
     /// Who holds one keeps the port open, also after this server has ended.
     pub fn duplicate_listeners(&self) -> io::Result<Vec<OwnedFd>> {
