@@ -2,6 +2,7 @@
 
 use crate::codec::ProtocolError;
 use crate::io::AddressError;
+use crate::meter::REASONS;
 use std::error::Error as StdError;
 use std::time::Duration;
 use std::{fmt, io};
@@ -229,6 +230,27 @@ impl fmt::Display for TimeLimit {
 }
 
 impl CloseReason {
+    /// The reason in one word, such as `end_of_stream`: what metrics count it under.
+    pub fn name(&self) -> &'static str {
+        REASONS[self.number()]
+    }
+
+    /// Its place among [`REASONS`].
+    pub(crate) fn number(&self) -> usize {
+        match self {
+            CloseReason::EndOfStream => 0,
+            CloseReason::Closed => 1,
+            CloseReason::Reset(_) => 2,
+            CloseReason::Protocol(_) => 3,
+            CloseReason::Handler(_) => 4,
+            CloseReason::Panic(_) => 5,
+            CloseReason::Timeout(_) => 6,
+            CloseReason::TooSlow => 7,
+            CloseReason::Detached => 8,
+            CloseReason::Shutdown => 9,
+        }
+    }
+
     /// Whether the connection ended as connections should: by one of the two sides, or with the server.
     pub fn is_normal(&self) -> bool {
         matches!(self, CloseReason::EndOfStream | CloseReason::Closed | CloseReason::Shutdown | CloseReason::Detached)

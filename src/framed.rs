@@ -69,6 +69,7 @@ impl<C: Codec> Framed<C> {
             if let Some(mut ring) = port.take_ring() {
                 let found = self.find_message(&mut ring, ended);
                 if let Ok(Some(end)) = found {
+                    self.stream.port().core.meter.message_in();
                     (self.ring, self.lent) = (Some(ring), end);
                     return Poll::Ready(Ok(Some(end)));
                 }
@@ -139,7 +140,10 @@ impl<C: Codec> Framed<C> {
         let port = self.stream.port();
         loop {
             match port.with_output(port.high_water(), |output| self.encoder.encode(message, output)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    port.core.meter.message_out();
+                    return Ok(());
+                }
                 Err(Unsent::Full) => poll_fn(|cx| port.poll_room(cx)).await.map_err(Error::Io)?,
                 Err(Unsent::Closed) => return Err(port.failure().map_or(Error::Closed, Error::Io)),
                 Err(Unsent::Refused(error)) => return Err(Error::Encode(error.into())),

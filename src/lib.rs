@@ -36,6 +36,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
+//! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |
 //! | `signal` | `Signals`, and `Server::stop_on_signal` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
@@ -49,6 +50,9 @@ mod framed;
 mod group;
 mod io;
 mod limits;
+mod meter;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod net;
 mod runtime;
 mod server;
@@ -63,6 +67,9 @@ pub use error::{CloseReason, Error, Result, TimeLimit};
 pub use framed::Framed;
 pub use group::{Group, SlowMember};
 pub use io::{Address, AddressError, Endpoint, KeepAlive, SocketOptions};
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use metrics::{CoreMetrics, Histogram, Metrics};
 pub use net::{Stream, UdpSender, UdpSocket, WriteEvent};
 #[cfg(feature = "blocking")]
 #[cfg_attr(docsrs, doc(cfg(feature = "blocking")))]

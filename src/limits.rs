@@ -32,6 +32,10 @@ pub(crate) const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 pub(crate) const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(30);
 
+/// Connections that the page of metrics may have.
+#[cfg(feature = "metrics")]
+pub(crate) const PAGES: usize = 64;
+
 /// Messages of one connection that handles may have under way to its core.
 pub(crate) const IN_FLIGHT: usize = 1024;
 

@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the ground up. One of a line may use those of the lines above it, and itself.
-const LAYERS: [&[&str]; 8] = [
-    &["limits", "slots"],
+const LAYERS: [&[&str]; 9] = [
+    &["limits", "meter", "slots"],
     &["buffer", "timer"],
     &["codec"],
     &["io"],
     &["runtime"],
     &["error", "net"],
     &["connection", "framed", "signal"],
+    &["metrics"],
     &["client", "group", "server"],
 ];
 /// Uses that the layers do not explain, each with its reason.

@@ -123,7 +123,9 @@ async fn unless_aborted<T>(port: &Port, mut poll: impl FnMut(&mut Context<'_>) -
     .await
 }
 
+/// Writes down that, and why, a connection has ended.
 fn log<H: crate::codec::Codec>(conn: &Conn<H>, reason: &CloseReason) {
+    conn.link.core.meter.closed(reason.number());
     let (connection, peer) = (conn.id(), conn.peer_addr().ok());
     match reason {
         CloseReason::Panic(_) => tracing::error!(%connection, ?peer, %reason, "close"),

@@ -50,6 +50,7 @@ impl<E: 'static> Link<E> {
         if self.has(Flag::SHUT) {
             return Err(Unsent::Closed);
         }
+        self.core.meter.message_out();
         let sent = if self.is_unused() { self.send_now(bytes) } else { Poll::Pending };
         let sent = match sent {
             Poll::Ready(Ok(sent)) => sent,
@@ -73,7 +74,9 @@ impl<E: 'static> Link<E> {
         E: Encoder<M>,
     {
         let mut encoder = self.encoder.borrow_mut();
-        self.with_output(high, |output| encoder.encode(message, output))
+        self.with_output(high, |output| encoder.encode(message, output))?;
+        self.core.meter.message_out();
+        Ok(())
     }
 }
 

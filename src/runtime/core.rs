@@ -7,6 +7,7 @@ use super::source::{AtTurnEnd, Source};
 use crate::buffer::{Class, Pool};
 use crate::io::{Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
 use crate::limits;
+use crate::meter::Meter;
 use crate::slots::{Key, Slots};
 use crate::timer::Wheel;
 use std::any::Any;
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 const STREAK: usize = 4 * 1024 * 1024;
 
 /// What can be set of a core.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct CoreConfig {
     /// Which core of its server this is.
     pub(crate) index: usize,
@@ -39,6 +40,8 @@ pub(crate) struct CoreConfig {
     pub(crate) largest_ring: Class,
     /// The processor to run on, if not any.
     pub(crate) processor: Option<usize>,
+    /// Where to count what it does.
+    pub(crate) meter: Meter,
     /// Where to count the connections that are open, for other threads to read.
     pub(crate) open: Arc<AtomicUsize>,
 }
@@ -51,6 +54,7 @@ impl Default for CoreConfig {
             portable: false,
             largest_ring: Class::LARGEST,
             processor: None,
+            meter: Meter::default(),
             open: Arc::default(),
         }
     }
@@ -72,6 +76,11 @@ impl CoreConfig {
 }
 
 impl PreparedCore {
+    #[cfg(feature = "metrics")]
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.config.meter
+    }
+
     pub(super) fn processor(&self) -> Option<usize> {
         self.config.processor
     }
@@ -85,6 +94,7 @@ impl PreparedCore {
 pub(crate) struct Core {
     pub(crate) index: usize,
     pub(crate) largest_ring: Class,
+    pub(crate) meter: Meter,
     pub(crate) pool: RefCell<Pool>,
     pub(super) clock: Clock,
     /// When the last wait ended.
@@ -128,6 +138,7 @@ impl Core {
         Rc::new(Core {
             index: config.index,
             largest_ring: config.largest_ring,
+            meter: config.meter,
             pool: RefCell::default(),
             now: Cell::new(clock.now()),
             clock,
@@ -198,6 +209,7 @@ impl Core {
 
     pub(crate) fn connection_opened(&self) {
         self.open.fetch_add(1, Relaxed);
+        self.meter.opened();
     }
 
     pub(crate) fn connection_closed(&self) {
@@ -291,6 +303,12 @@ impl Core {
 }
 
 impl Remote {
+    /// How many letters wait for the core.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn mail(&self) -> usize {
+        self.0.waiting()
+    }
+
     /// Has `work` done on the core; says whether the core is still there to do it.
     pub(crate) fn run(&self, work: impl FnOnce(&Rc<Core>) + Send + 'static) -> bool {
         self.0.send(Mail::Run(Box::new(work))).is_ok()

@@ -68,6 +68,11 @@ impl<T, N: Notify> Inbox<T, N> {
         self.rouse();
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn waiting(&self) -> usize {
+        self.mail.len()
+    }
+
     fn rouse(&self) {
         fence(SeqCst);
         if !self.awake.swap(true, SeqCst) {

@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::inbox::Mail;
 use crate::io::{Readiness, Wait, processor_time};
+use crate::meter::{Meter, Turn};
 use crate::slots::Key;
 use std::io;
 use std::rc::Rc;
@@ -19,11 +20,14 @@ impl Core {
     /// Waits for events, moves bytes, and runs the tasks which that has woken.
     pub(super) fn turn(self: &Rc<Self>) -> io::Result<()> {
         self.wait()?;
-        self.drain();
-        self.expire();
-        self.mail();
-        self.run();
+        let events = self.drain();
+        let timers = self.expire();
+        let letters = self.mail();
+        let tasks = self.run();
         self.flush();
+        if Meter::COUNTS {
+            self.meter.turn(&Turn { events, timers, letters, tasks }, self.clock.now() - self.now.get());
+        }
         Ok(())
     }
 
@@ -84,8 +88,9 @@ impl Core {
 
     /// Moves bytes between sockets and buffers. Tasks are woken, but none runs yet.
     ///
-    /// Events and second looks have a budget each, or a socket that always has more would keep the others waiting.
-    fn drain(self: &Rc<Self>) {
+    /// Events and second looks have a budget each, or a socket that always has more would keep the others waiting. Says how
+    /// many events there were.
+    fn drain(self: &Rc<Self>) -> usize {
         let events = self.events.take();
         let before = self.handled.get();
         let (mut handled, mut read) = (before, 0);
@@ -110,6 +115,7 @@ impl Core {
             }
         }
         self.busy_poll.borrow_mut().worked(handled - before, read + read_again);
+        handled - before
     }
 
     /// An event of a socket that has been closed meanwhile finds nothing: its key is stale.
@@ -119,35 +125,39 @@ impl Core {
         source.map_or(0, |source| source.ready(self, readiness))
     }
 
-    /// Wakes those whose time has come.
-    fn expire(&self) {
+    /// Wakes those whose time has come, and says how many these are.
+    fn expire(&self) -> usize {
         if self.timers.borrow().is_empty() {
-            return;
+            return 0;
         }
         let mut expired = self.expired.take();
         self.timers.borrow_mut().advance(self.now.get(), EXPIRE, &mut expired);
         // Woken only now that the wheel is free again: a waker may do anything.
+        let count = expired.len();
         expired.drain(..).for_each(|waker| waker.wake());
         self.expired.replace(expired);
+        count
     }
 
-    /// Does what other threads have asked for.
-    fn mail(self: &Rc<Self>) {
-        for _ in 0..MAIL {
+    /// Does what other threads have asked for, and says how often they have.
+    fn mail(self: &Rc<Self>) -> usize {
+        for opened in 0..MAIL {
             match self.inbox.receive() {
                 Some(Mail::Wake(runnable)) => self.executor.push(runnable),
                 Some(Mail::Run(work)) => work(self),
-                None => return,
+                None => return opened,
             }
         }
+        MAIL
     }
 
-    /// Runs woken tasks.
-    fn run(&self) {
-        for _ in 0..RUN {
-            let Some(runnable) = self.executor.pop() else { return };
+    /// Runs woken tasks, and says how many these are.
+    fn run(&self) -> usize {
+        for ran in 0..RUN {
+            let Some(runnable) = self.executor.pop() else { return ran };
             runnable.run();
         }
+        RUN
     }
 
     /// Sends what was queued from outside the connections' own tasks, each connection's in one write.

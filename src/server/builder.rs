@@ -281,6 +281,38 @@ impl Server {
         self
     }
 
+    /// Serves what the cores count as a page for Prometheus, at `/metrics`. Feature `metrics`.
+    ///
+    /// It is one more listener of this server, with connections that are counted as all are, but let in where the server has
+    /// as many as it may.
+    ///
+    /// # Errors
+    /// As those of [`listen`](Server::listen).
+    ///
+    /// ```no_run
+    /// # use tiderace::{Result, Server};
+    /// # fn main() -> Result {
+    /// let server = Server::new().metrics_at("tcp://127.0.0.1:9100")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn metrics_at(mut self, on: impl Listen) -> Result<Server> {
+        use crate::metrics::{Heads, Page};
+
+        let handle = self.handle();
+        let setup = move |_| {
+            move || {
+                let handle = handle.clone();
+                Page { render: move || handle.metrics().to_openmetrics() }
+            }
+        };
+        let listening = StreamListening::new(on, Heads, setup)?.exempt(crate::limits::PAGES);
+        self.listening.push(Listening::Streams(listening));
+        Ok(self)
+    }
+
     /// Stops the server gracefully, as [`ServerHandle::stop`] does, when this process gets `SIGINT` (Ctrl-C) or `SIGTERM`.
     /// A second one ends the process at once, as it would without this. Feature `signal`.
     ///

@@ -2,7 +2,7 @@
 
 use crate::codec::Codec;
 use crate::connection::{ConnectionLimit, Handle, visit};
-use crate::runtime::{Remote, oneshot, panic_message};
+use crate::runtime::{PreparedCore, Remote, oneshot, panic_message};
 use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -25,12 +25,20 @@ pub(super) struct Control {
 pub(super) struct CoreControl {
     pub(super) remote: Remote,
     pub(super) open: Arc<AtomicUsize>,
+    #[cfg(feature = "metrics")]
+    counts: Arc<crate::meter::Counts>,
     stopped: AtomicWaker,
 }
 
 impl CoreControl {
-    pub(super) fn new(remote: Remote, open: Arc<AtomicUsize>) -> CoreControl {
-        CoreControl { remote, open, stopped: AtomicWaker::new() }
+    pub(super) fn new(core: &PreparedCore, open: Arc<AtomicUsize>) -> CoreControl {
+        CoreControl {
+            remote: core.remote(),
+            open,
+            #[cfg(feature = "metrics")]
+            counts: core.meter().counts().clone(),
+            stopped: AtomicWaker::new(),
+        }
     }
 }
 
@@ -99,6 +107,20 @@ impl ServerHandle {
     /// How many connections were closed at once because as many as may be were open.
     pub fn refused(&self) -> u64 {
         self.control.limits.get().map_or(0, |limits| limits.iter().map(|limit| limit.refused()).sum())
+    }
+
+    /// What the cores have counted. Feature `metrics`.
+    ///
+    /// The counts are read where the cores write them, so this disturbs nobody; each is right by itself, and those that
+    /// belong together may be a moment apart.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn metrics(&self) -> crate::Metrics {
+        let of = |core: &CoreControl| {
+            crate::metrics::CoreMetrics::of(&core.counts, core.open.load(Relaxed), core.remote.mail())
+        };
+        let cores = self.control.cores().iter().map(of).collect();
+        crate::Metrics { cores, connections_refused: self.refused() }
     }
 
     /// Has `work` done on a core, in its next turn, where it can spawn tasks, connect, and set timers. Says whether the core

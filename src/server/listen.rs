@@ -126,6 +126,8 @@ impl Listening {
 pub(super) struct StreamListening {
     pub(super) address: Address,
     pub(super) limit: Option<Arc<ConnectionLimit>>,
+    /// Whether the limit of its server does not hold for it.
+    pub(super) is_exempt: bool,
     listener: Listener,
     bound: SockAddr,
     /// How it was bound, if each core may have a socket of its own, and the kernel spreads connections over them.
@@ -162,7 +164,15 @@ impl StreamListening {
         let bound = listener.local_address()?;
         let file = shared.is_none().then(|| SocketFile::of(&bound)).flatten();
         let address = Address::of(&bound)?;
-        Ok(StreamListening { address, limit, listener, bound, shared, _file: file, start })
+        Ok(StreamListening { address, limit, is_exempt: false, listener, bound, shared, _file: file, start })
+    }
+
+    /// Has a limit of its own, instead of that of its server.
+    #[cfg(feature = "metrics")]
+    pub(super) fn exempt(mut self, connections: usize) -> StreamListening {
+        self.limit.get_or_insert_with(|| ConnectionLimit::new(connections));
+        self.is_exempt = true;
+        self
     }
 
     /// Whether the kernel can spread connections over a socket for each core.

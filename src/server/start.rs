@@ -10,6 +10,7 @@ use super::worker::{CoreParts, Part, Worker};
 use crate::connection::{ConnectionLimit, ConnectionLimits};
 use crate::error::{Error, Result};
 use crate::io::processors;
+use crate::meter::Meter;
 use crate::runtime::{CoreConfig, PreparedCore};
 use std::sync::Arc;
 use std::thread;
@@ -36,7 +37,7 @@ pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, c
     });
     let limits = of_listeners.chain(server_limit.clone()).collect();
     let remotes = prepared.iter().zip(&*intakes);
-    control.begin(remotes.map(|(core, intake)| CoreControl::new(core.remote(), intake.open.clone())).collect(), limits);
+    control.begin(remotes.map(|(core, intake)| CoreControl::new(core, intake.open.clone())).collect(), limits);
 
     let mut parts = parts(&config, cores, listening, server_limit)?;
     let files = std::mem::take(&mut parts.files);
@@ -58,6 +59,7 @@ fn prepare(config: &Config, index: usize, processor: Option<usize>) -> Result<(P
         portable: config.portable,
         largest_ring: config.largest_ring,
         processor,
+        meter: Meter::default(),
         open: intake.open.clone(),
     };
     Ok((core.prepare()?, intake))
@@ -87,7 +89,8 @@ fn parts(
                 continue;
             }
         };
-        let limits = ConnectionLimits::new(listening.limit.clone().into_iter().chain(server_limit.clone()));
+        let of_server = server_limit.clone().filter(|_| !listening.is_exempt);
+        let limits = ConnectionLimits::new(listening.limit.clone().into_iter().chain(of_server));
         let by_kernel = matches!(config.balance, Balance::Kernel) && listening.is_shared();
         // Where one core accepts for all, it is another one for each listener.
         let accepts = number % cores;

@@ -32,6 +32,8 @@ impl Port {
         let flags = Flag::NONE.with(Flag::ENDED, self.has(Flag::ENDED)).with(Flag::BLOCKED, self.queued() > 0);
         self.state.clear(Flag::READABLE.or(Flag::AGAIN));
         self.shut();
+        self.core.meter.unhandled(&self.unhandled, 0);
+        self.core.meter.unwritten(&self.unwritten, 0);
         Ok(HandedOver {
             socket,
             peer: self.peer.get().cloned(),

@@ -64,6 +64,7 @@ impl Port {
             }
         }
         self.class.set(self.class.get().after_read(total, ring.is_full(), core.largest_ring));
+        core.meter.received(total);
         self.keep(ring);
         if self.has(Flag::NEWS) {
             self.wake_reader();
@@ -116,6 +117,7 @@ impl Port {
 
     #[inline]
     fn keep(&self, ring: Box<Ring>) {
+        self.core.meter.unhandled(&self.unhandled, ring.len());
         if ring.is_empty() {
             self.core.pool.borrow_mut().give_ring(ring);
         } else {

@@ -25,6 +25,7 @@ use super::state::{Flag, State};
 use crate::buffer::{Class, Outbound, Ring};
 use crate::io::{Address, Socket};
 use crate::limits;
+use crate::meter::Level;
 use crate::runtime::Core;
 use crate::slots::Key;
 use std::any::Any;
@@ -69,6 +70,9 @@ pub(crate) struct Port {
     ring: Cell<Option<Box<Ring>>>,
     outbound: Cell<Option<Box<Outbound>>>,
     reader: Cell<Option<Waker>>,
+    /// What the buffers hold, as far as it has been counted.
+    unhandled: Level,
+    unwritten: Level,
     peer: OnceCell<Address>,
     rare: OnceCell<Box<Rare>>,
 }
@@ -105,6 +109,8 @@ impl Port {
             ring: Cell::new(None),
             outbound: Cell::new(None),
             reader: Cell::new(None),
+            unhandled: Level::default(),
+            unwritten: Level::default(),
             peer: OnceCell::new(),
             rare: OnceCell::new(),
         }
@@ -202,6 +208,7 @@ impl Port {
         // What is queued can go nowhere.
         if let Some(mut outbound) = self.outbound.take() {
             outbound.clear();
+            self.core.meter.unwritten(&self.unwritten, 0);
             self.give_outbound(outbound);
         }
         self.notify(Flag::NEWS);
@@ -219,6 +226,8 @@ impl Drop for Port {
         if let Some(gauge) = self.rare.get().and_then(|rare| rare.gauge.get()) {
             gauge.close();
         }
+        self.core.meter.unhandled(&self.unhandled, 0);
+        self.core.meter.unwritten(&self.unwritten, 0);
         let mut pool = self.core.pool.borrow_mut();
         if let Some(mut ring) = self.ring.take() {
             ring.consume(ring.len());

@@ -64,6 +64,7 @@ impl Port {
         let mut output = Output::new(&mut queue, Some(self));
         match encode(&mut output) {
             Ok(()) => {
+                self.core.meter.unwritten(&self.unwritten, queue.len());
                 self.outbound.set(Some(queue));
                 Ok(())
             }
@@ -92,21 +93,25 @@ impl Port {
             return;
         }
         let Some(mut queue) = self.outbound.take() else { return };
-        let queued = queue.len();
-        if self.has(Flag::WATCHED) && queued > 0 {
+        if self.has(Flag::WATCHED) && !queue.is_empty() {
+            let queued = queue.len();
             self.outbound.set(Some(queue));
             self.tell_watcher(WriteEvent::Before { queued });
             // Told of it, the watcher may have written by itself.
             let Some(told) = self.outbound.take() else { return };
             queue = told;
         }
+        let mut total = 0;
         while !queue.is_empty() {
             let sent = match queue.as_slice() {
                 Some(bytes) => self.socket.send(bytes),
                 None => self.send_segments(&queue),
             };
             match sent {
-                Poll::Ready(Ok(written)) => queue.advance(written),
+                Poll::Ready(Ok(written)) => {
+                    queue.advance(written);
+                    total += written;
+                }
                 Poll::Ready(Err(error)) => {
                     self.fail(&error);
                     queue.clear();
@@ -118,13 +123,15 @@ impl Port {
             }
         }
         let left = queue.len();
+        self.core.meter.written(total);
+        self.core.meter.unwritten(&self.unwritten, left);
         if left == 0 {
             self.give_outbound(queue);
         } else {
             self.outbound.set(Some(queue));
         }
         if let Some(rare) = self.rare.get() {
-            self.written(rare, queued.saturating_sub(left), left);
+            self.written(rare, total, left);
         }
     }
 
@@ -253,7 +260,7 @@ impl Port {
         match &sent {
             Poll::Pending => self.block(),
             Poll::Ready(Err(error)) => self.fail(error),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(written)) => self.core.meter.written(*written),
         }
         sent
     }
@@ -282,6 +289,7 @@ impl Direct for Port {
             Poll::Ready(Ok(written)) => {
                 let queued = written.min(queue.len());
                 queue.advance(queued);
+                self.core.meter.written(written);
                 if let Some(rare) = self.rare.get() {
                     self.written_through(rare, written, queue.len());
                 }

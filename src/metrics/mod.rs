@@ -1,0 +1,8 @@
+//! What the cores have counted, for users and for Prometheus.
+
+mod page;
+mod snapshot;
+mod text;
+
+pub(crate) use page::{Heads, Page};
+pub use snapshot::{CoreMetrics, Histogram, Metrics};

@@ -1,0 +1,232 @@
+//! Metrics: what is counted is what has happened, and the page can be read by whoever reads OpenMetrics.
+#![cfg(feature = "metrics")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+use support::handlers::EchoLines;
+use support::*;
+use tiderace::codec::Lines;
+use tiderace::{Address, Balance, Bind, Server, connect};
+
+fn echo_lines(server: Server) -> (Running, Events<String>) {
+    let (sender, closed) = events();
+    let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || EchoLines(sender.clone())).unwrap();
+    (Running::start(server), closed)
+}
+
+#[test]
+fn every_connection_message_and_byte_is_counted() {
+    for cores in CORES {
+        let (server, closed) = echo_lines(Server::new().cores(cores).balance(Balance::RoundRobin));
+        let total = |of: fn(&tiderace::CoreMetrics) -> u64| server.handle.metrics().total(of);
+        let mut streams: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        for stream in &mut streams {
+            echoes(stream, b"hello\n");
+            echoes(stream, b"1\n2\n3\n");
+        }
+        // An answer may be here before it is counted there.
+        until("all is counted", || total(|core| core.bytes_sent) == 48);
+        assert_eq!(total(|core| core.connections_opened), 4);
+        assert_eq!(total(|core| core.connections_open), 4);
+        assert_eq!(total(|core| core.messages_received), 16);
+        assert_eq!(total(|core| core.messages_sent), 16);
+        assert_eq!(total(|core| core.bytes_received), 48);
+        assert_eq!(total(|core| core.bytes_unwritten), 0);
+        assert_eq!(server.handle.metrics().cores.len(), cores);
+        if cores == 4 {
+            assert!(server.handle.metrics().cores.iter().all(|core| core.connections_opened == 1));
+        }
+
+        // An unfinished line waits.
+        streams[0].write_all(b"unfinished").unwrap();
+        until("ten bytes wait", || total(|core| core.bytes_unhandled) == 10);
+
+        streams[0].shutdown(Shutdown::Write).unwrap();
+        streams[1].write_all(b"not UTF-8: \xff\n").unwrap();
+        drop(streams);
+        (0..4).for_each(|_| drop(closed.next()));
+        until("none is open", || total(|core| core.connections_open) == 0);
+        until("nothing waits", || total(|core| core.bytes_unhandled) == 0);
+        let by_reason = |name: &str| {
+            let of = |core: &tiderace::CoreMetrics| core.connections_closed.iter().find(|(n, _)| *n == name).unwrap().1;
+            server.handle.metrics().total(of)
+        };
+        assert_eq!((by_reason("end_of_stream"), by_reason("protocol"), by_reason("panic")), (3, 1, 0));
+    }
+}
+
+#[test]
+fn turns_are_counted_and_the_longest_is_known() {
+    let (server, _closed) = echo_lines(Server::new().cores(1));
+    until("it runs", || server.handle.cores() == 1);
+    server.handle.run_on(0, || std::thread::sleep(Duration::from_millis(20)));
+    echoes(&mut server.connect(), b"hello\n");
+    // A turn is counted when it is over, and its answers leave before.
+    until("the turns are over", || server.handle.metrics().cores[0].events.sum >= 2.0);
+    let metrics = server.handle.metrics();
+    let core = &metrics.cores[0];
+    assert!(core.longest_turn >= Duration::from_millis(20), "{:?}", core.longest_turn);
+    assert!(core.busy() >= core.longest_turn);
+    assert_eq!(core.events.count(), core.turns());
+    // The events are the listener's, and the connection's.
+    assert!(core.turns() >= 2 && core.letters >= 1 && core.tasks_polled >= 1);
+    let slow: u64 = core.turns.buckets.iter().filter(|(bound, _)| *bound > 0.02).map(|(_, count)| count).sum();
+    assert!(slow >= 1);
+}
+
+#[test]
+fn what_a_peer_does_not_take_is_seen_to_wait() {
+    let (server, _closed) = echo_lines(Server::new().cores(1));
+    let total = |of: fn(&tiderace::CoreMetrics) -> u64| server.handle.metrics().total(of);
+    let mut stream = server.connect();
+    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let line = [&vec![b'x'; 60_000][..], b"\n"].concat();
+    let mut sent = 0;
+    while stream.write_all(&line).is_ok() {
+        sent += 1;
+    }
+    until("its answers wait", || total(|core| core.bytes_unwritten) > 100_000);
+    stream.shutdown(Shutdown::Write).unwrap();
+    let back = read_to_end(&mut stream);
+    assert!(back.len() >= sent * line.len() - line.len());
+    until("nothing waits", || total(|core| core.bytes_unwritten) == 0);
+    until("all is counted", || total(|core| core.bytes_sent) == back.len() as u64);
+}
+
+#[test]
+fn clients_count_on_the_core_that_they_are_on() {
+    let (server, _closed) = echo_lines(Server::new().cores(1));
+    let address = server.address.to_string();
+    let (sender, done) = events();
+    until("it runs", || server.handle.cores() == 1);
+    server.handle.run_on(0, move || {
+        tiderace::spawn_local(async move {
+            let mut lines = connect(&*address).await.unwrap().framed(Lines::default());
+            lines.send("hello").await.unwrap();
+            assert_eq!(lines.next().await.unwrap(), Some("hello"));
+            sender.send(()).unwrap();
+        })
+        .detach();
+    });
+    done.next();
+    let metrics = server.handle.metrics();
+    // Each of both ends has sent one and received one; only one end is a handler's.
+    assert_eq!(metrics.total(|core| core.messages_received), 2);
+    assert_eq!(metrics.total(|core| core.messages_sent), 2);
+    assert_eq!(metrics.total(|core| core.connections_opened), 1);
+}
+
+/// What a page says.
+fn get(address: &Address, request: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
+    (head.to_owned(), body.to_owned())
+}
+
+/// A sample's name, labels, and value. By the ABNF of OpenMetrics 1.0, as far as it is used.
+type Sample = (String, BTreeMap<String, String>, f64);
+
+fn parse(text: &str) -> (BTreeMap<String, String>, Vec<Sample>) {
+    let (mut types, mut samples, mut helped) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let text = text.strip_suffix("# EOF\n").expect("the end, and nothing behind it");
+    for line in text.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, help] => {
+                assert!(!help.is_empty());
+                helped.push(name.to_owned());
+            }
+            ["#", "TYPE", name, kind] => {
+                assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+            }
+            ["#", ..] => panic!("{line}"),
+            _ => {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+                let labels = labels.strip_suffix('}').unwrap().split(',').filter(|label| !label.is_empty());
+                let labels = labels.map(|label| {
+                    let (key, value) = label.split_once('=').unwrap();
+                    let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+                    (key.to_owned(), value.unwrap().to_owned())
+                });
+                assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'), "{name}");
+                samples.push((name.to_owned(), labels.collect(), value.parse().unwrap()));
+            }
+        }
+    }
+    assert!(types.keys().eq(helped.iter().collect::<std::collections::BTreeSet<_>>()), "each has a help");
+    (types, samples)
+}
+
+#[test]
+fn the_page_can_be_parsed_and_says_what_the_handle_says() {
+    let (sender, _closed) = events();
+    let server = Server::new().cores(2).max_connections(1);
+    let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || EchoLines(sender.clone())).unwrap();
+    let server = server.metrics_at(Bind::to("tcp://127.0.0.1:0").unwrap()).unwrap();
+    let page = server.local_addrs()[1].clone();
+    let server = Running::start(server);
+    let mut stream = server.connect();
+    echoes(&mut stream, b"hello\n");
+    until("it is counted", || server.handle.metrics().total(|core| core.bytes_sent) == 6);
+    // Full as it is, the server still gives its page, and says that it is.
+    assert!(read_to_end(&mut server.connect()).is_empty());
+
+    let (head, body) = get(&page, "GET /metrics?all HTTP/1.1\r\nHost: here\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+
+    let (types, samples) = parse(&body);
+    let sum = |name: &str| samples.iter().filter(|(n, ..)| n == name).map(|(.., value)| value).sum::<f64>();
+    assert_eq!(sum("tiderace_connections_refused_total"), 1.0);
+    // The page's own request was a message, too.
+    assert_eq!(sum("tiderace_received_messages_total"), 2.0);
+    assert_eq!(sum("tiderace_sent_messages_total"), 1.0);
+    assert_eq!(sum("tiderace_sent_bytes_total"), 6.0);
+    assert_eq!(sum("tiderace_connections_open"), 2.0);
+    assert_eq!(types["tiderace_connections_open"], "gauge");
+    assert_eq!(types["tiderace_received_messages"], "counter");
+    assert_eq!(types["tiderace_turn_seconds"], "histogram");
+    for core in ["0", "1"] {
+        let of_core = |name: &str| {
+            let named = samples.iter().filter(move |(n, labels, _)| *n == name && labels["core"] == core);
+            named.map(|(_, labels, value)| (labels.clone(), *value)).collect::<Vec<_>>()
+        };
+        assert_eq!(of_core("tiderace_connections_closed_total").len(), 10, "one for each reason");
+        for histogram in ["tiderace_turn_seconds", "tiderace_turn_events"] {
+            let buckets = of_core(&format!("{histogram}_bucket"));
+            let bounds = buckets.iter().map(|(labels, _)| labels["le"].parse::<f64>().unwrap());
+            assert!(bounds.clone().is_sorted(), "{:?}", bounds.collect::<Vec<_>>());
+            assert!(buckets.last().unwrap().0["le"] == "+Inf", "{buckets:?}");
+            assert!(buckets.iter().map(|(_, count)| *count).is_sorted(), "{buckets:?} add up");
+            assert_eq!(of_core(&format!("{histogram}_count"))[0].1, buckets.last().unwrap().1);
+        }
+    }
+}
+
+#[test]
+fn the_page_answers_other_requests_as_http_asks_it_to() {
+    let server = Server::new().cores(1).metrics_at("tcp://127.0.0.1:0").unwrap();
+    let server = Running::start(server);
+    let (head, body) = get(&server.address, "HEAD /metrics HTTP/1.0\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{head}");
+    let (head, body) = get(&server.address, "GET / HTTP/1.1\r\nHost: here\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n") && body.contains("/metrics"), "{head}");
+    let (head, _) = get(&server.address, "DELETE /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 405 ") && head.contains("\r\nAllow: GET, HEAD\r\n"), "{head}");
+    let (head, _) = get(&server.address, "no request\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    // Endless heads end.
+    let mut stream = server.connect();
+    let _ = stream.write_all(&vec![b'x'; 100_000]);
+    assert!(read_to_end(&mut stream).is_empty());
+}
