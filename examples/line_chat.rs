@@ -4,15 +4,18 @@
 //!
 //! It listens on 127.0.0.1:1834. From two terminals, `nc 127.0.0.1 1834`:
 //!
-//!     listening on [127.0.0.1:1834]
+//!     listening on 127.0.0.1:1834
 //!     2 guests, 14 lines
+
+mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tiderace::codec::Lines;
-use tiderace::{Conn, Group, Handler, Result, Server};
+use tiderace::{Conn, Group, Handler, Result};
 
+// ANCHOR: handler
 struct Guest {
     room: Group<Lines>,
     lines: Arc<AtomicU64>,
@@ -32,28 +35,18 @@ impl Handler for Guest {
         self.room.try_send(line)
     }
 }
+// ANCHOR_END: handler
 
 fn main() -> Result {
-    let mut addr = String::from("127.0.0.1:1834");
-    let mut server = Server::new();
-    let mut args = lexopt::Parser::from_env();
-    while let Some(arg) = args.next()? {
-        use lexopt::{Arg::Long, ValueExt};
-        match arg {
-            Long("addr") => addr = args.value()?.parse()?,
-            Long("cores") => server = server.cores(args.value()?.parse()?),
-            _ => return Err(arg.unexpected().into()),
-        }
-    }
+    let args = support::args("127.0.0.1:1834", &[])?;
     let (room, lines) = (Group::new(Lines::default()), Arc::<AtomicU64>::default());
     let guest = {
         let (room, lines) = (room.clone(), lines.clone());
         move || Guest { room: room.clone(), lines: lines.clone() }
     };
-    let server = server.listen(addr, Lines::default(), guest)?.on_tick(move || {
+    let server = args.server.listen(args.addr, Lines::default(), guest)?.on_tick(move || {
         println!("{} guests, {} lines", room.len(), lines.load(Relaxed));
         Some(Duration::from_secs(2))
     });
-    println!("listening on {:?}", server.local_addrs());
-    server.run()
+    support::run(server)
 }

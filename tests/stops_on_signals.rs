@@ -4,11 +4,12 @@
 mod support;
 
 use rustix::process::{Pid, Signal as Number, kill_process};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
+use support::process::Process;
 use support::*;
 use tiderace::codec::Lines;
 use tiderace::{Conn, Handler, Result, Server, Signal, Signals, block_on, sleep, timeout};
@@ -42,75 +43,49 @@ fn server_of_the_other_tests() {
     println!("ended well");
 }
 
-struct Process {
-    child: Child,
-    output: BufReader<std::process::ChildStdout>,
-    address: String,
+/// That one, when it listens to signals: the hook for that was begun before the one that tells of the start.
+fn server() -> Process {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "server_of_the_other_tests", "--nocapture"]).env(CHILD, "1");
+    let mut process = Process::start(command);
+    process.address();
+    process.line_with("started");
+    process
 }
 
-impl Process {
-    fn start() -> Process {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "server_of_the_other_tests", "--nocapture"]).env(CHILD, "1").stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut process = Process { child, output, address: String::new() };
-        process.address = process.line_with("listening on ").split_whitespace().last().unwrap().to_owned();
-        // The hook that listens to signals was begun before this one.
-        process.line_with("started");
-        process
-    }
-
-    fn line_with(&mut self, text: &str) -> String {
-        loop {
-            let mut line = String::new();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "the server ended without saying {text}");
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, signal: Number) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn signal_to(process: &Process, signal: Number) {
+    kill_process(Pid::from_child(process.child()), signal).unwrap();
 }
 
 #[test]
 fn a_signal_ends_the_server_when_its_answers_are_given() {
     for signal in [Number::TERM, Number::INT] {
-        let mut process = Process::start();
-        let mut stream = TcpStream::connect(&process.address).unwrap();
+        let mut process = server();
+        let mut stream = TcpStream::connect(process.address()).unwrap();
         stream.write_all(b"50\n").unwrap();
         process.line_with("asked");
-        process.signal(signal);
+        signal_to(&process, signal);
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "answer\n");
         drop(stream);
         process.line_with("ended well");
-        assert!(process.child.wait().unwrap().success());
+        assert!(process.wait().success());
     }
 }
 
 #[test]
 fn a_second_signal_ends_the_process() {
-    let mut process = Process::start();
-    let mut stream = TcpStream::connect(&process.address).unwrap();
+    let mut process = server();
+    let mut stream = TcpStream::connect(process.address()).unwrap();
     stream.write_all(b"3600000\n").unwrap();
     process.line_with("asked");
-    process.signal(Number::TERM);
+    signal_to(&process, Number::TERM);
     // It stops when it no longer listens; before that, a second signal may be one with the first.
-    until("it accepts nothing more", || TcpStream::connect(&process.address).is_err());
-    process.signal(Number::TERM);
-    assert_eq!(process.child.wait().unwrap().signal(), Some(Number::TERM.as_raw()));
+    let address = process.address();
+    until("it accepts nothing more", || TcpStream::connect(&address).is_err());
+    signal_to(&process, Number::TERM);
+    assert_eq!(process.wait().signal(), Some(Number::TERM.as_raw()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod handlers;
+pub mod process;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,0 +1,50 @@
+//! What the examples share: their arguments, and the line that says where they listen.
+#![allow(dead_code)]
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use tiderace::{Error, Result, Server};
+
+pub struct Args {
+    /// `--addr`
+    pub addr: String,
+    /// A server with as many cores as `--cores` says.
+    pub server: Server,
+    others: HashMap<&'static str, String>,
+}
+
+/// Takes `--addr`, `--cores`, and `others`, which are names with defaults.
+pub fn args(addr: &str, others: &[(&'static str, &str)]) -> Result<Args> {
+    let others = others.iter().map(|(name, default)| (*name, (*default).to_owned())).collect();
+    let mut args = Args { addr: addr.to_owned(), server: Server::new(), others };
+    let mut given = lexopt::Parser::from_env();
+    while let Some(arg) = given.next()? {
+        use lexopt::{Arg::Long, ValueExt};
+        match arg {
+            Long("addr") => args.addr = given.value()?.parse()?,
+            Long("cores") => args.server = args.server.cores(given.value()?.parse()?),
+            Long(name) => match args.others.get_mut(name) {
+                Some(value) => *value = given.value()?.parse()?,
+                None => return Err(arg.unexpected().into()),
+            },
+            _ => return Err(arg.unexpected().into()),
+        }
+    }
+    Ok(args)
+}
+
+impl Args {
+    /// One of the others.
+    pub fn get<T: FromStr>(&self, name: &str) -> Result<T> {
+        let value = &self.others[name];
+        value.parse().map_err(|_| Error::msg(format!("--{name}: {value} is not what is expected there")))
+    }
+}
+
+/// Says where the server listens, and runs it.
+pub fn run(server: Server) -> Result {
+    for address in server.local_addrs() {
+        println!("listening on {address}");
+    }
+    server.run()
+}
