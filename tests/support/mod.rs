@@ -3,6 +3,8 @@
 
 pub mod handlers;
 pub mod process;
+#[cfg(target_os = "linux")]
+pub mod system;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
