@@ -82,3 +82,24 @@ pub use server::{Balance, Bind, Choose, DatagramHandler, Listen, ListenUdp, Serv
 #[cfg(feature = "signal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 pub use signal::{Signal, Signals};
+
+/// The programs of the book, compiled and run as documentation is.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../book/src/connections.md")]
+    struct Connections;
+    #[doc = include_str!("../book/src/timers.md")]
+    struct Timers;
+    #[doc = include_str!("../book/src/other-threads.md")]
+    struct OtherThreads;
+    #[doc = include_str!("../book/src/groups.md")]
+    struct Groups;
+    #[doc = include_str!("../book/src/cores.md")]
+    struct Cores;
+    #[doc = include_str!("../book/src/datagrams.md")]
+    struct Datagrams;
+    #[doc = include_str!("../book/src/clients.md")]
+    struct Clients;
+    #[doc = include_str!("../book/src/coming-from-go.md")]
+    struct ComingFromGo;
+}

@@ -104,8 +104,10 @@ impl Handler for Greeter {
 
     async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
         self.0.send(line.to_owned())?;
-        if line == "enough" {
-            conn.close();
+        match line {
+            "enough" => conn.close(),
+            "stop your server" => return Err(Error::stop_server(PATIENCE)),
+            _ => {}
         }
         Ok(())
     }
@@ -232,4 +234,22 @@ fn a_client_on_a_servers_core_ends_with_the_server() {
     drop(peer);
     assert_eq!(heard.next(), "Ok(())");
     ending.join().unwrap();
+}
+
+#[test]
+fn a_client_on_a_servers_core_may_stop_the_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, heard) = events();
+    let server = Server::new().cores(2).on_start(move |_| async move {
+        let client = connect(address).await.unwrap().serve(Lines::default(), Greeter(sender));
+        assert!(client.is_ok());
+    });
+    let thread = std::thread::spawn(|| server.run());
+    let mut peer = greeted(&listener);
+    peer.write_all(b"stop your server\n").unwrap();
+    assert_eq!(heard.next(), "stop your server");
+    assert_eq!(heard.next(), "shutdown");
+    drop(peer);
+    thread.join().unwrap().unwrap();
 }

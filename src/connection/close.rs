@@ -18,7 +18,7 @@ pub(super) async fn end<H: Handler>(session: Session<H>, reason: CloseReason) ->
     match reason {
         CloseReason::Detached => detach(session).await,
         CloseReason::Handler(Error::StopServer { within }) => {
-            session.conn.settings().stop_server(within);
+            session.conn.link.core.stop_server(within);
             close(session, CloseReason::Shutdown).await
         }
         reason => close(session, reason).await,

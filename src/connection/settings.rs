@@ -21,18 +21,9 @@ pub(crate) struct Settings {
     pub(crate) first_message: Option<Duration>,
     /// How many of them there may be.
     pub(crate) limits: ConnectionLimits,
-    /// Stops the server.
-    pub(crate) stop: Option<Rc<dyn Fn(Duration)>>,
 }
 
 impl Settings {
-    pub(super) fn stop_server(&self, within: Duration) {
-        match &self.stop {
-            Some(stop) => stop(within),
-            None => tracing::warn!("a handler asks its server to stop, but its connection belongs to none"),
-        }
-    }
-
     /// Those of connections that belong to no listener.
     pub(crate) fn of_core(core: &Rc<Core>) -> Settings {
         Settings {
@@ -43,7 +34,6 @@ impl Settings {
             idle_timeout: None,
             first_message: None,
             limits: ConnectionLimits::default(),
-            stop: None,
         }
     }
 }

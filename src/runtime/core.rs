@@ -11,7 +11,7 @@ use crate::meter::Meter;
 use crate::slots::{Key, Slots};
 use crate::timer::Wheel;
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
@@ -123,6 +123,8 @@ pub(crate) struct Core {
     /// How many are open, and who waits for the last of them.
     open: Arc<AtomicUsize>,
     emptied: Cell<Option<Waker>>,
+    /// Stops the server that this core belongs to.
+    stop: OnceCell<Box<dyn Fn(Duration)>>,
     /// What rooms above keep on this core, each under a number of its own.
     locals: RefCell<HashMap<u64, Rc<dyn Any>>>,
 }
@@ -159,6 +161,7 @@ impl Core {
             connections: Cell::new(0),
             open: config.open,
             emptied: Cell::new(None),
+            stop: OnceCell::new(),
             locals: RefCell::default(),
         })
     }
@@ -199,6 +202,19 @@ impl Core {
     pub(super) fn clear_locals(&self) {
         let locals = self.locals.take();
         drop(locals);
+    }
+
+    /// Says how the server is stopped that this core belongs to.
+    pub(crate) fn belongs_to(&self, stop: impl Fn(Duration) + 'static) {
+        let _ = self.stop.set(Box::new(stop));
+    }
+
+    /// Stops the server that this core belongs to, as a handler has asked.
+    pub(crate) fn stop_server(&self, within: Duration) {
+        match self.stop.get() {
+            Some(stop) => stop(within),
+            None => tracing::warn!("a handler asks its server to stop, but its connection belongs to none"),
+        }
     }
 
     /// A number that no other connection of this core has had.

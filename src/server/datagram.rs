@@ -60,10 +60,7 @@ pub trait DatagramHandler: Sized + 'static {
 }
 
 /// Begins to handle datagrams on a core.
-pub(super) type StartDatagrams =
-    Box<dyn FnOnce(&Rc<Core>, DatagramSocket, StopServer) -> io::Result<JoinHandle<()>> + Send>;
-/// Stops the server, within a time.
-pub(super) type StopServer = Rc<dyn Fn(Duration)>;
+pub(super) type StartDatagrams = Box<dyn FnOnce(&Rc<Core>, DatagramSocket) -> io::Result<JoinHandle<()>> + Send>;
 
 /// One `listen_udp` of a server.
 pub(super) struct DatagramListening {
@@ -82,9 +79,9 @@ impl DatagramListening {
     {
         let start = Box::new(move || {
             let make = make.clone();
-            Box::new(move |core: &Rc<Core>, socket, stop| {
+            Box::new(move |core: &Rc<Core>, socket| {
                 let socket = UdpSocket::new(core, socket, true)?;
-                Ok(spawn_local(drive(make(core.index), socket, stop)))
+                Ok(spawn_local(drive(core.clone(), make(core.index), socket)))
             }) as StartDatagrams
         });
         let (socket, shared) = match on.udp_place()? {
@@ -127,14 +124,14 @@ fn bind(endpoint: &Endpoint, options: &ListenOptions, shared: bool) -> Result<Da
 }
 
 /// Handles datagrams until the server stops.
-async fn drive<H: DatagramHandler>(mut handler: H, socket: UdpSocket, stop: StopServer) {
-    survive(handler.on_open(&socket), None, &stop).await;
+async fn drive<H: DatagramHandler>(core: Rc<Core>, mut handler: H, socket: UdpSocket) {
+    survive(handler.on_open(&socket), None, &core).await;
     let mut budget = DATAGRAMS;
     loop {
         match poll_fn(|cx| socket.link().poll_received(cx)).await {
             Ok(Some(mut batch)) => {
                 while let Some((range, from)) = batch.next() {
-                    survive(handler.on_datagram(&socket, batch.bytes(range), from), Some(from), &stop).await;
+                    survive(handler.on_datagram(&socket, batch.bytes(range), from), Some(from), &core).await;
                     budget -= 1;
                     if budget == 0 {
                         budget = DATAGRAMS;
@@ -154,10 +151,10 @@ async fn drive<H: DatagramHandler>(mut handler: H, socket: UdpSocket, stop: Stop
 }
 
 /// Logs what goes wrong in a method of a handler.
-async fn survive(method: impl Future<Output = Result>, peer: Option<SocketAddr>, stop: &StopServer) {
+async fn survive(method: impl Future<Output = Result>, peer: Option<SocketAddr>, core: &Core) {
     match (CatchPanic { future: method }).await {
         Ok(Ok(())) => {}
-        Ok(Err(Error::StopServer { within })) => stop(within),
+        Ok(Err(Error::StopServer { within })) => core.stop_server(within),
         Ok(Err(error)) => tracing::warn!(?peer, %error, "a datagram was not handled"),
         Err(panic) => tracing::error!(?peer, panic, "a handler of datagrams panicked"),
     }

@@ -59,10 +59,14 @@ impl Worker {
         let stop_all = StopAll(&server);
         let entered = Entered::new(core);
         let core = entered.core();
+        core.belongs_to({
+            let server = server.clone();
+            move |within| server.stop(within)
+        });
         let servers = Servers::default();
         let mut acceptors = Vec::new();
         for (stream, part) in parts.streams.into_iter().enumerate() {
-            let settings = settings(core, &config, &server, part.number, part.limits.clone());
+            let settings = settings(core, &config, part.number, part.limits.clone());
             servers.borrow_mut().push((part.start)(settings));
             if let Some(listener) = part.listener {
                 let intakes = part.balance.is_some().then(|| intakes.clone());
@@ -78,8 +82,7 @@ impl Worker {
         }
         let mut datagrams = Vec::new();
         for (start, socket) in parts.datagrams {
-            let server = server.clone();
-            datagrams.push(start(core, socket, Rc::new(move |within| server.stop(within)))?);
+            datagrams.push(start(core, socket)?);
         }
         let served = entered.run(async {
             let within = server.stopped(index).await;
@@ -91,14 +94,7 @@ impl Worker {
     }
 }
 
-fn settings(
-    core: &Rc<Core>,
-    config: &Config,
-    server: &Arc<Control>,
-    listener: usize,
-    limits: ConnectionLimits,
-) -> Rc<Settings> {
-    let server = server.clone();
+fn settings(core: &Rc<Core>, config: &Config, listener: usize, limits: ConnectionLimits) -> Rc<Settings> {
     Rc::new(Settings {
         core: core.clone(),
         listener: Some(listener),
@@ -107,7 +103,6 @@ fn settings(
         idle_timeout: config.idle_timeout,
         first_message: config.first_message,
         limits,
-        stop: Some(Rc::new(move |within| server.stop(within))),
     })
 }
 
