@@ -15,11 +15,14 @@
 //! |---|---|
 //! | `runtime::turn` | the loop: wait, drain, expire, mail, run, flush. Who has read it knows the library |
 //! | `connection` | [`Handler`], [`Conn`], [`Handle`], and `drive`, the task of a connection |
-//! | `net` | the port (a socket and its buffers), [`Stream`], [`connect`] |
+//! | `net` | the port (a socket and its buffers), [`Stream`], [`UdpSocket`] |
 //! | `buffer`, [`codec`] | ring, write queue, pool; [`Decoder`](codec::Decoder), [`Encoder`](codec::Encoder), stock codecs |
-//! | `server` | [`Server`], accepting, stopping |
+//! | `server` | [`Server`], accepting, spreading, stopping; [`DatagramHandler`] |
+//! | `client` | [`connect`], [`Connector`], and a [`Client`] that stays connected |
+//! | `group` | [`Group`]: one message to many connections |
 //! | `runtime`, `timer`, `slots` | executor, mailbox, the wheel, keys with generations |
 //! | `io` | the poller, the clock, sockets, addresses |
+//! | `meter`, `metrics` | what cores count, and how it is shown |
 //!
 //! # The way of the bytes
 //!
