@@ -37,7 +37,8 @@ fn idle_connections_cost_next_to_nothing() {
     let number = connections(10_000, 1);
     let seconds = if long() { 60 } else { 3 };
     // With timers, which is what makes idle connections cost something.
-    let mut process = Process::example("idle_connections", &[&ANY[..], &["--cores", "1", "--idle", "3600"]].concat());
+    let limits = ["--cores", "1", "--idle", "3600", "--first", "3600"];
+    let mut process = Process::example("idle_connections", &[&ANY[..], &limits].concat());
     let (address, id) = (process.address(), process.child().id());
     let speak = |streams: &mut [TcpStream]| streams.iter_mut().for_each(|stream| echoes(stream, b"once\n"));
     speak(&mut open(&address, 100));
