@@ -68,6 +68,7 @@ impl<C: Codec> Framed<C> {
             let ended = port.has(Flag::ENDED);
             if let Some(mut ring) = port.take_ring() {
                 let found = self.find_message(&mut ring, ended);
+                self.answer();
                 if let Ok(Some(end)) = found {
                     self.stream.port().core.meter.message_in();
                     (self.ring, self.lent) = (Some(ring), end);
@@ -79,6 +80,9 @@ impl<C: Codec> Framed<C> {
                 }
             }
             let port = self.stream.port();
+            if ended && !self.decoder.may_end() {
+                return Poll::Ready(Err(Error::Protocol(ProtocolError::Truncated { received: 0 })));
+            }
             if ended {
                 return Poll::Ready(Ok(None));
             }
@@ -86,6 +90,18 @@ impl<C: Codec> Framed<C> {
                 return Poll::Ready(Err(Error::Io(error)));
             }
             std::task::ready!(port.poll_news(cx));
+        }
+    }
+
+    /// Sends what the protocol answers by itself.
+    fn answer(&mut self) {
+        if self.decoder.has_answer() {
+            let port = self.stream.port();
+            let _ = port.with_output(usize::MAX, |output| {
+                self.decoder.answer(output);
+                Ok::<_, std::convert::Infallible>(())
+            });
+            port.flush();
         }
     }
 

@@ -39,6 +39,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
+//! | `http` | the module `http`: HTTP/1.1 for servers |
 //! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |
 //! | `signal` | `Signals`, and `Server::stop_on_signal` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -51,6 +52,9 @@ mod connection;
 mod error;
 mod framed;
 mod group;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod io;
 mod limits;
 mod meter;

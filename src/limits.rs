@@ -32,6 +32,16 @@ pub(crate) const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 pub(crate) const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(30);
 
+/// The head of a request. Browsers send a few kilobytes, cookies included.
+#[cfg(feature = "http")]
+pub(crate) const HTTP_HEAD: usize = 16 * 1024;
+#[cfg(feature = "http")]
+pub(crate) const HTTP_FIELDS: usize = 100;
+
+/// The body of a request that is taken as a whole.
+#[cfg(feature = "http")]
+pub(crate) const HTTP_BODY: usize = 1024 * 1024;
+
 /// Connections that the page of metrics may have.
 #[cfg(feature = "metrics")]
 pub(crate) const PAGES: usize = 64;

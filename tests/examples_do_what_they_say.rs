@@ -257,3 +257,14 @@ fn graceful_shutdown_finishes_what_it_has_begun() {
     process.line_with("stopped");
     assert!(process.wait().success());
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn hello_http_says_hello() {
+    let mut process = example("hello_http", &["--cores", "2"]);
+    let mut client = Client::of(&process.address());
+    client.say("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\ntextGET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let mut all = String::new();
+    client.0.read_to_string(&mut all).unwrap();
+    assert!(all.contains("\r\n\r\ntextHTTP/1.1 200 OK\r\n") && all.ends_with("\r\n\r\nHello, World!"), "{all}");
+}

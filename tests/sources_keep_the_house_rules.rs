@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 9] = [
     &["codec"],
     &["io"],
     &["runtime"],
-    &["error", "net"],
+    &["error", "http", "net"],
     &["connection", "framed", "signal"],
     &["metrics"],
     &["client", "group", "server"],

@@ -23,17 +23,29 @@ pub struct Output<'a> {
     queue: &'a mut Outbound,
     direct: Option<&'a dyn Direct>,
     written_through: bool,
+    is_last: bool,
 }
 
 impl<'a> Output<'a> {
     #[inline]
     pub(crate) fn new(queue: &'a mut Outbound, direct: Option<&'a dyn Direct>) -> Self {
-        Output { queue, direct, written_through: false }
+        Output { queue, direct, written_through: false, is_last: false }
     }
 
     /// Whether a part of the message is on its way already, so that it can not be taken back.
     pub(crate) fn is_written_through(&self) -> bool {
         self.written_through
+    }
+
+    /// This message is the connection's last: it is closed when the message is delivered, as
+    /// [`Conn::close`](crate::Conn::close) does it.
+    #[inline]
+    pub fn finish(&mut self) {
+        self.is_last = true;
+    }
+
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// Appends a copy of `bytes`, or hands them to the socket where that is cheaper.

@@ -126,6 +126,34 @@ pub trait Decoder {
         self.frame_end(input)
     }
 
+    /// Whether there is something to [`answer`](Decoder::answer), without the handler: that a ping was heard, that a peer may
+    /// go on. It is asked when a frame has been handled, and when one is incomplete.
+    ///
+    /// The default says no.
+    #[inline]
+    fn has_answer(&self) -> bool {
+        false
+    }
+
+    /// Writes what is to be answered.
+    fn answer(&mut self, output: &mut Output<'_>) {
+        let _ = output;
+    }
+
+    /// The connection ends: what there is to say about that, [`answer`](Decoder::answer) says next.
+    fn farewell(&mut self, why: Farewell) {
+        let _ = why;
+    }
+
+    /// Whether the stream may end here, where a frame has ended and no other has begun. A protocol whose messages have
+    /// several frames says no in between, and the end is an error then.
+    ///
+    /// The default says yes.
+    #[inline]
+    fn may_end(&self) -> bool {
+        true
+    }
+
     /// How many bytes of an unfinished frame may wait for its end, headers included. A peer that sends more without
     /// completing a frame is closed.
     ///
@@ -133,6 +161,22 @@ pub trait Decoder {
     fn max_buffered(&self) -> usize {
         limits::UNFINISHED_FRAME
     }
+}
+
+/// Why a protocol takes its leave: [`CloseReason`](crate::CloseReason), as far as a peer should be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Farewell {
+    /// Closed on this side.
+    Closed,
+    /// The peer has broken the protocol.
+    Protocol,
+    /// The handler has failed.
+    Failed,
+    /// A time limit has passed.
+    Timeout,
+    /// The server stops.
+    Shutdown,
 }
 
 /// The sending half of a protocol, for messages of the type `M`.

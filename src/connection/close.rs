@@ -6,10 +6,12 @@
 
 use super::drive::Session;
 use super::{Conn, Handler};
+use crate::codec::Farewell;
 use crate::error::{CloseReason, Error, TimeLimit};
 use crate::net::{Flag, Port};
 use crate::runtime::{CatchPanic, timeout};
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +32,10 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
     let link = session.conn.link.clone();
     let port: &Port = &link;
     let limit = session.conn.settings().close;
+    if let Some(why) = farewell(&reason).filter(|_| !port.has(Flag::ABORT)) {
+        // A decoder is anybody's code, and its panic must not keep this from its end.
+        let _ = catch_unwind(AssertUnwindSafe(|| session.say_farewell(why)));
+    }
     let reason = deliver(port, blame(reason, port), limit).await;
     log(&session.conn, &reason);
     let told = session.handler.on_close(&mut session.conn, &reason);
@@ -42,6 +48,18 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
     port.deregister();
     drop(session);
     reason
+}
+
+/// What the peer should be told of it.
+fn farewell(reason: &CloseReason) -> Option<Farewell> {
+    match reason {
+        CloseReason::Closed | CloseReason::EndOfStream => Some(Farewell::Closed),
+        CloseReason::Protocol(_) => Some(Farewell::Protocol),
+        CloseReason::Handler(_) | CloseReason::Panic(_) => Some(Farewell::Failed),
+        CloseReason::Timeout(_) => Some(Farewell::Timeout),
+        CloseReason::Shutdown => Some(Farewell::Shutdown),
+        CloseReason::Reset(_) | CloseReason::TooSlow | CloseReason::Detached => None,
+    }
 }
 
 /// Ends a session whose connection goes on without it.

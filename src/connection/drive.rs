@@ -5,7 +5,7 @@ use super::settings::{Admission, Counted, Settings};
 use super::supervise::Supervise;
 use super::{Conn, ConnectionId, Handler};
 use crate::buffer::Ring;
-use crate::codec::{Codec, Decoder, ProtocolError, frame_end, split_frame};
+use crate::codec::{Codec, Decoder, Farewell, ProtocolError, frame_end, split_frame};
 use crate::error::{CloseReason, Error};
 use crate::io::{Address, Socket};
 use crate::net::{Flag, Link, Port};
@@ -22,6 +22,18 @@ const FRAMES: u32 = 256;
 const REQUESTS: Flag = Flag::CLOSE.or(Flag::STOP).or(Flag::WAKE).or(Flag::DETACH);
 /// Before the next message, see to this.
 const INTERRUPTED: Flag = REQUESTS.or(Flag::PAUSED);
+
+/// Sends what the protocol answers by itself, and waits if the peer does not take it: who only asks is not read from.
+async fn answer<D: Decoder>(port: &Port, decoder: &mut D) -> Result<(), End> {
+    let _ = port.with_output(usize::MAX, |output| {
+        decoder.answer(output);
+        Ok::<_, Infallible>(())
+    });
+    while port.is_above_high_water() {
+        poll_fn(|cx| port.poll_room(cx)).await.map_err(|error| End(CloseReason::Reset(error)))?;
+    }
+    Ok(())
+}
 
 /// A connection that has been accepted, and let in.
 pub(crate) struct Incoming {
@@ -120,6 +132,9 @@ impl<H: Handler> Session<H> {
                     let mut budget = FRAMES;
                     loop {
                         let first = self.next_frame(&mut ring)?;
+                        if self.decoder.has_answer() {
+                            answer(&self.conn.link, &mut self.decoder).await?;
+                        }
                         let Some(first) = first else { break };
                         // The frames behind it in one piece are cut off by moving a border, without a look at the ring.
                         let lent = ring.contiguous(first);
@@ -136,6 +151,9 @@ impl<H: Handler> Session<H> {
                             if budget == 0 {
                                 budget = FRAMES;
                                 yield_now().await;
+                            }
+                            if self.decoder.has_answer() {
+                                answer(&self.conn.link, &mut self.decoder).await?;
                             }
                             unclaimed = self.decoder.unclaimed();
                             unhandled = (rest.len() + unclaimed).min(total);
@@ -154,6 +172,9 @@ impl<H: Handler> Session<H> {
                     self.port().put_ring(ring);
                 }
                 if self.port().has(Flag::ENDED) && !self.port().has(INTERRUPTED) {
+                    if !self.decoder.may_end() {
+                        return Err(protocol(ProtocolError::Truncated { received: 0 }));
+                    }
                     self.handler.on_eof(&mut self.conn).await?;
                     return Err(End(CloseReason::EndOfStream));
                 }
@@ -162,6 +183,17 @@ impl<H: Handler> Session<H> {
                 return Err(End(CloseReason::Reset(error)));
             }
             poll_fn(|cx| self.port().poll_news(cx)).await;
+        }
+    }
+
+    /// What the protocol has to say to the end of its connection.
+    pub(super) fn say_farewell(&mut self, why: Farewell) {
+        self.decoder.farewell(why);
+        if self.decoder.has_answer() {
+            let _ = self.conn.link.with_output(usize::MAX, |output| {
+                self.decoder.answer(output);
+                Ok::<_, Infallible>(())
+            });
         }
     }
 

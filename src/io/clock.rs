@@ -32,6 +32,12 @@ impl Clock {
     }
 }
 
+/// The time of day.
+#[cfg(feature = "http")]
+pub(crate) fn wall_time() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 /// The processor time that this thread has used.
 #[cfg(target_os = "linux")]
 pub(crate) fn processor_time() -> Nanos {

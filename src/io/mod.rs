@@ -19,6 +19,8 @@ pub use options::{KeepAlive, SocketOptions};
 
 pub(crate) use affinity::{Pinned, pin_thread, processors};
 pub(crate) use batch::Batch;
+#[cfg(feature = "http")]
+pub(crate) use clock::wall_time;
 pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
 pub(crate) use datagram::{BATCH, DatagramSocket, check_length};
 pub(crate) use listener::{Accepted, Listener, SocketFile};

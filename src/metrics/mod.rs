@@ -4,5 +4,5 @@ mod page;
 mod snapshot;
 mod text;
 
-pub(crate) use page::{Heads, Page};
+pub(crate) use page::Page;
 pub use snapshot::{CoreMetrics, Histogram, Metrics};

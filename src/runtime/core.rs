@@ -123,6 +123,8 @@ pub(crate) struct Core {
     /// How many are open, and who waits for the last of them.
     open: Arc<AtomicUsize>,
     emptied: Cell<Option<Waker>>,
+    #[cfg(feature = "http")]
+    pub(super) http_date: super::date::HttpDate,
     /// Stops the server that this core belongs to.
     stop: OnceCell<Box<dyn Fn(Duration)>>,
     /// What rooms above keep on this core, each under a number of its own.
@@ -161,6 +163,8 @@ impl Core {
             connections: Cell::new(0),
             open: config.open,
             emptied: Cell::new(None),
+            #[cfg(feature = "http")]
+            http_date: Default::default(),
             stop: OnceCell::new(),
             locals: RefCell::default(),
         })

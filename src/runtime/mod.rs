@@ -6,6 +6,8 @@ mod blocking;
 mod busy_poll;
 mod core;
 mod current;
+#[cfg(feature = "http")]
+mod date;
 mod executor;
 mod inbox;
 mod oneshot;
@@ -25,6 +27,8 @@ pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, 
 
 pub(crate) use self::core::{Core, CoreConfig, PreparedCore, Remote};
 pub(crate) use current::{Entered, expect_current, with_current};
+#[cfg(feature = "http")]
+pub(crate) use date::with_http_date;
 pub(crate) use oneshot::{Sender as OneshotSender, oneshot};
 pub(crate) use source::{AtTurnEnd, Interrupt, Source};
 pub(crate) use task::{CatchPanic, panic_message};

@@ -299,7 +299,8 @@ impl Server {
     #[cfg(feature = "metrics")]
     #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
     pub fn metrics_at(mut self, on: impl Listen) -> Result<Server> {
-        use crate::metrics::{Heads, Page};
+        use crate::http::Http;
+        use crate::metrics::Page;
 
         let handle = self.handle();
         let setup = move |_| {
@@ -308,7 +309,7 @@ impl Server {
                 Page { render: move || handle.metrics().to_openmetrics() }
             }
         };
-        let listening = StreamListening::new(on, Heads, setup)?.exempt(crate::limits::PAGES);
+        let listening = StreamListening::new(on, Http::default(), setup)?.exempt(crate::limits::PAGES);
         self.listening.push(Listening::Streams(listening));
         Ok(self)
     }

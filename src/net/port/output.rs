@@ -64,8 +64,12 @@ impl Port {
         let mut output = Output::new(&mut queue, Some(self));
         match encode(&mut output) {
             Ok(()) => {
+                let is_last = output.is_last();
                 self.core.meter.unwritten(&self.unwritten, queue.len());
                 self.outbound.set(Some(queue));
+                if is_last {
+                    self.notify(Flag::CLOSE);
+                }
                 Ok(())
             }
             Err(error) => {

@@ -1,0 +1,40 @@
+//! Answers requests of HTTP.
+//!
+//!     cargo run --release --example hello_http --features http -- [--addr IP:PORT] [--cores N]
+//!
+//! From another terminal, `curl http://127.0.0.1:8080/` prints `Hello, World!`, and `curl -d text http://127.0.0.1:8080/echo`
+//! what it was sent:
+//!
+//!     listening on 127.0.0.1:8080
+
+mod support;
+
+use tiderace::http::{Http, Request, Response, Status};
+use tiderace::{Conn, Handler, Result};
+
+// ANCHOR: handler
+struct Hello;
+
+impl Handler for Hello {
+    type Codec = Http;
+
+    async fn on_message(&mut self, conn: &mut Conn<Http>, request: Request<'_>) -> Result {
+        match (request.method(), request.path()) {
+            ("GET" | "HEAD", "/") => conn.send(&Response::text("Hello, World!")).await,
+            ("POST", "/echo") => {
+                let media_type = request.header("content-type").unwrap_or("application/octet-stream");
+                conn.send(&Response::with_body(media_type, request.body())).await
+            }
+            (_, "/" | "/echo") => {
+                conn.send(&Response::text("not like that\n").status(Status::METHOD_NOT_ALLOWED)).await
+            }
+            _ => conn.send(&Response::text("nothing here\n").status(Status::NOT_FOUND)).await,
+        }
+    }
+}
+// ANCHOR_END: handler
+
+fn main() -> Result {
+    let args = support::args("127.0.0.1:8080", &[])?;
+    support::run(args.server.listen(args.addr, Http::default(), || Hello)?)
+}

@@ -1,0 +1,169 @@
+//! Heads of requests: where they end, and what they say.
+
+use super::{HttpError, Version};
+use crate::codec::Input;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// As many fields as a head may have, whatever was asked for: a place for each is on the stack while it is parsed.
+pub(super) const MOST_FIELDS: usize = 128;
+
+/// Finds the end of a head without looking at a byte twice.
+#[derive(Debug, Default)]
+pub(super) struct HeadEnd {
+    looked: usize,
+    line: usize,
+    /// Empty lines before the request, which a server should pass over (RFC 9112, section 2.2).
+    leading: usize,
+}
+
+impl HeadEnd {
+    pub(super) fn find(&mut self, input: Input<'_>, max: usize) -> Result<Option<usize>, HttpError> {
+        while let Some(at) = input.find(b'\n', self.looked) {
+            if at == 0 || input.get(at - 1) != Some(b'\r') {
+                return Err(HttpError::BareLineFeed);
+            }
+            let is_empty = at - 1 == self.line;
+            let is_leading = self.line == self.leading;
+            (self.looked, self.line) = (at + 1, at + 1);
+            if self.line > max {
+                return Err(HttpError::HeadTooLong { max });
+            }
+            match (is_empty, is_leading) {
+                (true, true) => self.leading = self.line,
+                (true, false) => return Ok(Some(self.line)),
+                (false, _) => {}
+            }
+        }
+        self.looked = input.len();
+        if self.looked > max { Err(HttpError::HeadTooLong { max }) } else { Ok(None) }
+    }
+}
+
+/// Where in the head something stands. Heads are shorter than 64 KiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    start: u16,
+    end: u16,
+}
+
+impl Place {
+    fn of(part: &[u8], head: &[u8]) -> Place {
+        let start = part.as_ptr() as usize - head.as_ptr() as usize;
+        Place { start: start as u16, end: (start + part.len()) as u16 }
+    }
+
+    pub(super) fn range(self) -> Range<usize> {
+        usize::from(self.start)..usize::from(self.end)
+    }
+}
+
+/// What a head says, by places in its bytes.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    pub(super) method: Place,
+    pub(super) target: Place,
+    pub(super) version: Version,
+    pub(super) fields: Vec<(Place, Place)>,
+    pub(super) body: BodyLength,
+    pub(super) keeps_alive: bool,
+    pub(super) expects_continue: bool,
+    pub(super) is_head: bool,
+}
+
+/// How long the body is (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum BodyLength {
+    #[default]
+    None,
+    Known(u64),
+    Chunked,
+}
+
+impl Head {
+    /// Reads the head that `bytes` are, no more and no less.
+    pub(super) fn parse(&mut self, bytes: &[u8], max_fields: usize) -> Result<(), HttpError> {
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(bytes, &mut fields[..max_fields]);
+        match parsed {
+            Ok(httparse::Status::Complete(end)) if end == bytes.len() => {}
+            Err(httparse::Error::TooManyHeaders) => return Err(HttpError::TooManyFields { max: max_fields }),
+            Err(httparse::Error::Version) => return Err(HttpError::Version),
+            Err(error) => return Err(HttpError::Malformed(error)),
+            Ok(_) => return Err(HttpError::Malformed(httparse::Error::NewLine)),
+        }
+        let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+        self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
+        self.is_head = method == "HEAD";
+        self.method = Place::of(method.as_bytes(), bytes);
+        self.target = Place::of(target.as_bytes(), bytes);
+        self.fields.clear();
+        let place =
+            |field: &httparse::Header<'_>| (Place::of(field.name.as_bytes(), bytes), Place::of(field.value, bytes));
+        self.fields.extend(request.headers.iter().map(place));
+        self.interpret(request.headers)
+    }
+
+    /// What the fields say about the message as such.
+    fn interpret(&mut self, fields: &[httparse::Header<'_>]) -> Result<(), HttpError> {
+        let (mut length, mut coding, mut codings, mut hosts) = (None, None, 0, 0);
+        (self.keeps_alive, self.expects_continue) = (self.version == Version::Http11, false);
+        for field in fields {
+            // Most fields are none of these, and most of those differ in length already.
+            match field.name.len() {
+                4 if field.name.eq_ignore_ascii_case("host") => hosts += 1,
+                6 if field.name.eq_ignore_ascii_case("expect") => {
+                    self.expects_continue = field.value.eq_ignore_ascii_case(b"100-continue");
+                }
+                10 if field.name.eq_ignore_ascii_case("connection") => {
+                    for option in tokens(field.value) {
+                        if option.eq_ignore_ascii_case(b"close") {
+                            self.keeps_alive = false;
+                        } else if option.eq_ignore_ascii_case(b"keep-alive") && self.version == Version::Http10 {
+                            self.keeps_alive = true;
+                        }
+                    }
+                }
+                14 if field.name.eq_ignore_ascii_case("content-length") => {
+                    let number = decimal(field.value).ok_or(HttpError::ContentLength)?;
+                    if length.replace(number).is_some() {
+                        return Err(HttpError::ContentLength);
+                    }
+                }
+                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    codings += 1;
+                    coding = Some(field.value);
+                }
+                _ => {}
+            }
+        }
+        if hosts != 1 && self.version == Version::Http11 || hosts > 1 {
+            return Err(HttpError::Host);
+        }
+        self.body = match (length, coding) {
+            _ if codings > 1 => return Err(HttpError::TransferCoding),
+            (Some(_), Some(_)) => return Err(HttpError::BothLengths),
+            (Some(0), None) | (None, None) => BodyLength::None,
+            (Some(length), None) => BodyLength::Known(length),
+            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") && self.version == Version::Http11 => {
+                BodyLength::Chunked
+            }
+            (None, Some(_)) => return Err(HttpError::TransferCoding),
+        };
+        Ok(())
+    }
+}
+
+/// The members of a list (RFC 9110, section 5.6.1).
+pub(super) fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+/// Digits, and nothing else.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}

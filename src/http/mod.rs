@@ -1,0 +1,51 @@
+//! HTTP/1.1 for servers (RFC 9110 and 9112). Feature `http`.
+//!
+//! ```no_run
+//! use tiderace::http::{Http, Request, Response};
+//! use tiderace::{Conn, Handler, Result, Server};
+//!
+//! struct Hello;
+//!
+//! impl Handler for Hello {
+//!     type Codec = Http;
+//!
+//!     async fn on_message(&mut self, conn: &mut Conn<Http>, request: Request<'_>) -> Result {
+//!         match request.path() {
+//!             "/" => conn.send(&Response::text("Hello, World!")).await,
+//!             _ => conn.send(&Response::text("nothing here").status(tiderace::http::Status::NOT_FOUND)).await,
+//!         }
+//!     }
+//! }
+//!
+//! fn main() -> Result {
+//!     Server::new().listen("tcp://127.0.0.1:8080", Http::default(), || Hello)?.run()
+//! }
+//! ```
+
+mod chunks;
+mod codec;
+mod error;
+mod exchange;
+mod head;
+mod parts;
+mod reader;
+mod request;
+mod response;
+mod status;
+
+pub use codec::{Http, RequestDecoder};
+pub use error::HttpError;
+pub use parts::{HttpParts, Part, PartDecoder};
+pub use request::Request;
+pub use response::{Chunk, Response, ResponseEncoder, ResponseError};
+pub use status::Status;
+
+/// The version of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+}

@@ -1,0 +1,191 @@
+//! Requests whose bodies come in parts.
+
+use super::chunks::{line_end, size_line};
+use super::exchange::Exchange;
+use super::head::BodyLength;
+use super::reader::Reader;
+use super::{Http, HttpError, Request, ResponseEncoder};
+use crate::codec::{Codec, Decoder, Farewell, Input, Output};
+use std::rc::Rc;
+
+/// HTTP/1.1 and HTTP/1.0 for servers, like [`Http`], with bodies that come in parts as they arrive: for uploads of any length.
+/// Nothing of a body is kept, and a handler that waits slows its sender down.
+///
+/// A request may be answered before its body has come; what still comes of that is to be let pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpParts {
+    limits: Http,
+}
+
+impl HttpParts {
+    /// With the limits of `http` for heads; there is none for bodies.
+    pub fn new(http: Http) -> HttpParts {
+        HttpParts { limits: http }
+    }
+}
+
+/// A part of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// The head. If [`has_body`](Part::Request::has_body) is set, parts of the body follow, of which the last one says so.
+    Request {
+        /// The request, without its body.
+        request: Request<'a>,
+        /// Whether a body follows.
+        has_body: bool,
+    },
+    /// What has come of the body.
+    Body {
+        /// None of it, perhaps, in the last.
+        bytes: &'a [u8],
+        /// Whether this is all.
+        is_last: bool,
+    },
+}
+
+impl Codec for HttpParts {
+    type Decoder = PartDecoder;
+    type Encoder = ResponseEncoder;
+
+    fn halves(&self) -> (PartDecoder, ResponseEncoder) {
+        let exchange = Rc::new(Exchange::default());
+        (
+            PartDecoder { reader: Reader::new(self.limits, exchange.clone()), state: State::Head },
+            ResponseEncoder { exchange },
+        )
+    }
+}
+
+/// The receiving half of [`HttpParts`].
+#[derive(Debug)]
+pub struct PartDecoder {
+    reader: Reader,
+    state: State,
+}
+
+/// What the next frame is.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Head,
+    /// So many bytes of the body are to come.
+    Body(u64),
+    /// The line before a chunk.
+    Size,
+    /// So many bytes of a chunk.
+    Data(u64),
+    /// The line end behind a chunk.
+    DataEnd,
+    /// Lines behind the last chunk, of which so many bytes have come.
+    Trailer(usize),
+}
+
+impl PartDecoder {
+    fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
+        let max_head = self.reader.limits.max_head;
+        let in_one_piece = input.as_slices().0.len();
+        match self.state {
+            State::Head => self.reader.read_head(input),
+            // Any border is as good as another.
+            State::Body(left) | State::Data(left) => {
+                Ok(Some(in_one_piece.min(usize::try_from(left).unwrap_or(usize::MAX))))
+            }
+            State::Size => Ok(size_line(input, 0)?.map(|(_, end)| end)),
+            State::DataEnd => match input.array::<2>(0) {
+                Some(end) if &end == b"\r\n" => Ok(Some(2)),
+                Some(_) => Err(HttpError::Chunk),
+                None => Ok(None),
+            },
+            State::Trailer(before) => {
+                let end = line_end(input, 0, max_head)?;
+                match end {
+                    Some(end) if before + end > max_head => Err(HttpError::HeadTooLong { max: max_head }),
+                    end => Ok(end),
+                }
+            }
+        }
+    }
+
+    /// Whether the frame is for the handler, and what comes behind it.
+    fn pass(&mut self, frame: &[u8]) -> Result<bool, HttpError> {
+        let (is_message, next) = match self.state {
+            State::Head | State::Body(_) => (true, self.state),
+            State::Data(_) => (true, self.state),
+            State::Size => match size_line(Input::from(frame), 0)? {
+                Some((0, _)) => (false, State::Trailer(0)),
+                Some((size, _)) => (false, State::Data(size)),
+                None => return Err(HttpError::Chunk),
+            },
+            State::DataEnd => (false, State::Size),
+            // The empty line is the end, which the handler is told.
+            State::Trailer(before) if frame.len() > 2 => (false, State::Trailer(before + frame.len())),
+            State::Trailer(_) => (true, self.state),
+        };
+        self.state = next;
+        Ok(is_message)
+    }
+}
+
+impl Decoder for PartDecoder {
+    type Item<'a> = Part<'a>;
+    type Error = HttpError;
+
+    fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
+        let end = self.find_end(input);
+        if let Err(error) = &end {
+            self.reader.refuse(error);
+        }
+        end
+    }
+
+    fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, HttpError> {
+        self.pass(frame)
+    }
+
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Part<'a>, HttpError> {
+        let length = frame.len() as u64;
+        let (next, is_last) = match self.state {
+            State::Head => {
+                self.reader.hand_over();
+                self.reader.body_is_awaited();
+                let next = match self.reader.head.body {
+                    BodyLength::None => State::Head,
+                    BodyLength::Known(length) => State::Body(length),
+                    BodyLength::Chunked => State::Size,
+                };
+                self.state = next;
+                self.reader.is_reading = !matches!(next, State::Head);
+                let request = Request::new(&self.reader.head, frame, &[]);
+                return Ok(Part::Request { request, has_body: !matches!(next, State::Head) });
+            }
+            State::Body(left) if left > length => (State::Body(left - length), false),
+            State::Body(_) | State::Trailer(_) => (State::Head, true),
+            State::Data(left) if left > length => (State::Data(left - length), false),
+            State::Data(_) => (State::DataEnd, false),
+            State::Size | State::DataEnd => (self.state, false),
+        };
+        let bytes: &[u8] = if matches!(self.state, State::Trailer(_)) { &[] } else { frame };
+        self.state = next;
+        self.reader.is_reading = !is_last;
+        Ok(Part::Body { bytes, is_last })
+    }
+
+    fn has_answer(&self) -> bool {
+        self.reader.has_answer()
+    }
+
+    fn answer(&mut self, output: &mut Output<'_>) {
+        self.reader.answer(output);
+    }
+
+    fn farewell(&mut self, why: Farewell) {
+        self.reader.farewell(why);
+    }
+
+    fn may_end(&self) -> bool {
+        matches!(self.state, State::Head)
+    }
+
+    fn max_buffered(&self) -> usize {
+        self.reader.limits.max_head + 1
+    }
+}

@@ -1,0 +1,103 @@
+//! What both codecs of HTTP do with heads, and with what goes wrong.
+
+use super::exchange::Exchange;
+use super::head::{BodyLength, Head, HeadEnd};
+use super::response::{self, Response};
+use super::{Http, HttpError, Status, Version};
+use crate::codec::{Farewell, Input, Output};
+use std::rc::Rc;
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) limits: Http,
+    pub(super) exchange: Rc<Exchange>,
+    pub(super) head: Head,
+    end: HeadEnd,
+    /// Bytes of a request have come, and not all.
+    pub(super) is_reading: bool,
+}
+
+impl Reader {
+    pub(super) fn new(limits: Http, exchange: Rc<Exchange>) -> Reader {
+        Reader { limits, exchange, head: Head::default(), end: HeadEnd::default(), is_reading: false }
+    }
+
+    /// Reads the head at the front of `input`, if it is there, and says how long it is.
+    pub(super) fn read_head(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
+        if self.exchange.closes.get() {
+            // What follows the last request is nobody's.
+            return Ok(None);
+        }
+        self.is_reading = true;
+        let Some(end) = self.end.find(input, self.limits.max_head)? else { return Ok(None) };
+        match input.as_slices().0.get(..end) {
+            Some(bytes) => self.head.parse(bytes, self.limits.max_fields)?,
+            None => {
+                let mut bytes = vec![0; end];
+                input.copy_to(&mut bytes);
+                self.head.parse(&bytes, self.limits.max_fields)?;
+            }
+        }
+        self.end = HeadEnd::default();
+        Ok(Some(end))
+    }
+
+    /// Refuses a length beyond what a body may have.
+    pub(super) fn check_length(&self, max: usize) -> Result<(), HttpError> {
+        match self.head.body {
+            BodyLength::Known(length) if length > max as u64 => Err(HttpError::BodyTooLong { max, length }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The peer waits to be told to go on, if it has asked for that.
+    pub(super) fn body_is_awaited(&mut self) {
+        if std::mem::take(&mut self.head.expects_continue) && self.head.version == Version::Http11 {
+            self.exchange.wants_continue.set(true);
+        }
+    }
+
+    /// The request is for the handler.
+    pub(super) fn hand_over(&mut self) {
+        let exchange = &self.exchange;
+        exchange.is_pending.set(true);
+        exchange.is_head.set(self.head.is_head);
+        exchange.is_old.set(self.head.version == Version::Http10);
+        exchange.closes.set(!self.head.keeps_alive);
+    }
+
+    pub(super) fn refuse(&self, error: &HttpError) {
+        self.exchange.refusal.set(Some(error.status()));
+    }
+
+    pub(super) fn has_answer(&self) -> bool {
+        self.exchange.wants_continue.get() || self.exchange.refusal.get().is_some()
+    }
+
+    pub(super) fn answer(&mut self, output: &mut Output<'_>) {
+        if self.exchange.wants_continue.take() {
+            output.put_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        if let Some(status) = self.exchange.refusal.take()
+            && !self.exchange.chunked.get()
+        {
+            self.exchange.is_head.set(false);
+            let response = Response::text(status.reason()).status(status).close();
+            // Nothing in it can be refused.
+            let _ = response::write(&response, &self.exchange, output);
+        }
+    }
+
+    pub(super) fn farewell(&mut self, why: Farewell) {
+        self.exchange.wants_continue.set(false);
+        let is_pending = self.exchange.is_pending.get();
+        let status = match why {
+            // A refused request has its status already.
+            Farewell::Protocol => return,
+            Farewell::Failed if is_pending => Status::INTERNAL_SERVER_ERROR,
+            Farewell::Timeout if self.is_reading && !is_pending => Status::REQUEST_TIMEOUT,
+            _ => return,
+        };
+        self.exchange.refusal.set(Some(status));
+    }
+}

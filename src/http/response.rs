@@ -1,0 +1,284 @@
+//! Responses, and how they are written.
+
+use super::Status;
+use super::exchange::Exchange;
+use crate::codec::{Encoder, Output};
+use crate::runtime::with_http_date;
+use bytes::Bytes;
+use std::fmt;
+use std::rc::Rc;
+
+/// A response. The date, the length and what becomes of the connection are written by the library.
+///
+/// ```
+/// use tiderace::http::{Response, Status};
+///
+/// let hello = Response::text("Hello, World!");
+/// let missing = Response::new(Status::NOT_FOUND).header("Cache-Control", "no-store");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Response<'a> {
+    status: Status,
+    media_type: Option<&'a str>,
+    /// As they are written.
+    fields: Vec<u8>,
+    invalid_field: bool,
+    content: Content<'a>,
+    closes: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Content<'a> {
+    Lent(&'a [u8]),
+    Shared(Bytes),
+    /// It comes in chunks.
+    Chunked,
+}
+
+impl<'a> Response<'a> {
+    /// A response without a body.
+    pub fn new(status: Status) -> Response<'a> {
+        let content = Content::Lent(&[]);
+        Response { status, media_type: None, fields: Vec::new(), invalid_field: false, content, closes: false }
+    }
+
+    /// `200 OK` with a body of a media type, such as `image/png`.
+    pub fn with_body(media_type: &'a str, body: &'a [u8]) -> Response<'a> {
+        Response { media_type: Some(media_type), content: Content::Lent(body), ..Response::new(Status::OK) }
+    }
+
+    /// `200 OK` with text.
+    pub fn text(text: &'a str) -> Response<'a> {
+        Response::with_body("text/plain; charset=utf-8", text.as_bytes())
+    }
+
+    /// `200 OK` with HTML.
+    pub fn html(html: &'a str) -> Response<'a> {
+        Response::with_body("text/html; charset=utf-8", html.as_bytes())
+    }
+
+    /// `200 OK` with JSON.
+    pub fn json(json: &'a str) -> Response<'a> {
+        Response::with_body("application/json", json.as_bytes())
+    }
+
+    /// `200 OK` with shared bytes, which are not copied if they are many.
+    pub fn shared(media_type: &'a str, body: Bytes) -> Response<'a> {
+        Response { media_type: Some(media_type), content: Content::Shared(body), ..Response::new(Status::OK) }
+    }
+
+    /// `200 OK` with a body that comes in parts: each a [`Chunk`], until [`Chunk::last`].
+    pub fn chunked(media_type: &'a str) -> Response<'a> {
+        Response { media_type: Some(media_type), content: Content::Chunked, ..Response::new(Status::OK) }
+    }
+
+    /// Sets the status.
+    pub fn status(mut self, status: Status) -> Response<'a> {
+        self.status = status;
+        self
+    }
+
+    /// Adds a field to the head. A name that is none (RFC 9110, section 5.1), and a value that would break out of its line,
+    /// make the response one that can not be sent.
+    pub fn header(mut self, name: &str, value: &str) -> Response<'a> {
+        self.invalid_field |= !is_token(name) || !is_field_value(value);
+        for part in [name, ": ", value, "\r\n"] {
+            self.fields.extend_from_slice(part.as_bytes());
+        }
+        self
+    }
+
+    /// Closes the connection behind this response.
+    pub fn close(mut self) -> Response<'a> {
+        self.closes = true;
+        self
+    }
+}
+
+/// A part of a body that was announced by [`Response::chunked`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    bytes: &'a [u8],
+    is_last: bool,
+}
+
+impl<'a> Chunk<'a> {
+    /// The next bytes of the body. None at all are nothing.
+    pub fn new(bytes: &'a [u8]) -> Chunk<'a> {
+        Chunk { bytes, is_last: false }
+    }
+
+    /// The end of the body.
+    pub fn last() -> Chunk<'static> {
+        Chunk { bytes: &[], is_last: true }
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(name: &str) -> bool {
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_tchar)
+}
+
+/// RFC 9110, section 5.5.
+fn is_field_value(value: &str) -> bool {
+    value.bytes().all(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)
+}
+
+/// Why a response can not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// A field has a name that is none, or a value with a line end in it.
+    Field,
+    /// The status is no number of three digits.
+    Status(u16),
+    /// A chunk without a response before it that announces chunks, or behind the last one.
+    NotChunked,
+    /// A response, while the chunks of the one before it have not come to an end.
+    Unfinished,
+}
+
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResponseError::Field => {
+                f.write_str("expected a field of a head, met one with characters that it may not have")
+            }
+            ResponseError::Status(status) => write!(f, "expected a status of three digits, met {status}"),
+            ResponseError::NotChunked => f.write_str("expected a chunked response before a chunk, met none"),
+            ResponseError::Unfinished => f.write_str("expected the last chunk before another response, met none"),
+        }
+    }
+}
+
+impl std::error::Error for ResponseError {}
+
+/// The sending half of HTTP, for servers.
+#[derive(Debug)]
+pub struct ResponseEncoder {
+    pub(super) exchange: Rc<Exchange>,
+}
+
+impl Encoder<Response<'_>> for ResponseEncoder {
+    type Error = ResponseError;
+
+    fn encode(&mut self, response: &Response<'_>, output: &mut Output<'_>) -> Result<(), ResponseError> {
+        write(response, &self.exchange, output)
+    }
+}
+
+impl Encoder<Chunk<'_>> for ResponseEncoder {
+    type Error = ResponseError;
+
+    fn encode(&mut self, chunk: &Chunk<'_>, output: &mut Output<'_>) -> Result<(), ResponseError> {
+        let exchange = &self.exchange;
+        if !exchange.chunked.get() {
+            return Err(ResponseError::NotChunked);
+        }
+        let is_plain = exchange.is_old.get();
+        if !chunk.bytes.is_empty() && !exchange.is_head.get() {
+            if !is_plain {
+                output.put_slice(format!("{:x}\r\n", chunk.bytes.len()).as_bytes());
+            }
+            output.put_slice(chunk.bytes);
+            if !is_plain {
+                output.put_slice(b"\r\n");
+            }
+        }
+        if chunk.is_last {
+            if !is_plain && !exchange.is_head.get() {
+                output.put_slice(b"0\r\n\r\n");
+            }
+            exchange.chunked.set(false);
+            exchange.answered(output);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a response as the request at hand wants it.
+pub(super) fn write(
+    response: &Response<'_>,
+    exchange: &Exchange,
+    output: &mut Output<'_>,
+) -> Result<(), ResponseError> {
+    if response.invalid_field || response.media_type.is_some_and(|media_type| !is_field_value(media_type)) {
+        return Err(ResponseError::Field);
+    }
+    if exchange.chunked.get() {
+        return Err(ResponseError::Unfinished);
+    }
+    match response.status.line() {
+        Some(line) => output.put_slice(line.as_bytes()),
+        None if (100..1000).contains(&response.status.0) => {
+            output.put_slice(format!("HTTP/1.1 {} \r\n", response.status.0).as_bytes());
+        }
+        None => return Err(ResponseError::Status(response.status.0)),
+    }
+    with_http_date(|date| {
+        output.put_slice(b"Date: ");
+        output.put_slice(date);
+        output.put_slice(b"\r\n");
+    });
+    if let Some(media_type) = response.media_type {
+        output.put_slice(b"Content-Type: ");
+        output.put_slice(media_type.as_bytes());
+        output.put_slice(b"\r\n");
+    }
+    output.put_slice(&response.fields);
+    // What HTTP/1.0 does not know the end of ends with the connection.
+    let ends_with_connection = matches!(response.content, Content::Chunked) && exchange.is_old.get();
+    if response.closes || ends_with_connection {
+        exchange.closes.set(true);
+    }
+    if exchange.closes.get() {
+        output.put_slice(b"Connection: close\r\n");
+    } else if exchange.is_old.get() {
+        output.put_slice(b"Connection: keep-alive\r\n");
+    }
+    let body: &[u8] = match &response.content {
+        Content::Lent(bytes) => bytes,
+        Content::Shared(bytes) => bytes,
+        Content::Chunked => &[],
+    };
+    match &response.content {
+        _ if response.status.has_no_body() => {
+            output.put_slice(b"\r\n");
+            exchange.answered(output);
+            return Ok(());
+        }
+        Content::Chunked => {
+            let coding: &[u8] = if exchange.is_old.get() { b"\r\n" } else { b"Transfer-Encoding: chunked\r\n\r\n" };
+            output.put_slice(coding);
+            exchange.chunked.set(true);
+            return Ok(());
+        }
+        _ => put_length(body.len(), output),
+    }
+    if !exchange.is_head.get() {
+        match &response.content {
+            Content::Shared(bytes) => output.put_bytes(bytes.clone()),
+            _ => output.put_slice(body),
+        }
+    }
+    exchange.answered(output);
+    Ok(())
+}
+
+fn put_length(length: usize, output: &mut Output<'_>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = length;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    output.put_slice(b"Content-Length: ");
+    output.put_slice(&digits[at..]);
+    output.put_slice(b"\r\n\r\n");
+}

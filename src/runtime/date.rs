@@ -1,0 +1,33 @@
+//! The date as HTTP writes it, which changes once a second.
+
+use super::current::with_current;
+use crate::io::wall_time;
+use std::cell::Cell;
+
+const LENGTH: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
+const SECOND: u64 = 1_000_000_000;
+
+/// What a core has written last, and in which second of its own.
+#[derive(Default)]
+pub(super) struct HttpDate(Cell<Option<(u64, [u8; LENGTH])>>);
+
+/// Calls `write` with the date (RFC 9110, section 5.6.7). On a core it may be a second late.
+pub(crate) fn with_http_date(write: impl FnOnce(&[u8])) {
+    let date = with_current(|core| {
+        let second = core.now.get() / SECOND;
+        let date = match core.http_date.0.get() {
+            Some((written, date)) if written == second => date,
+            _ => format(),
+        };
+        core.http_date.0.set(Some((second, date)));
+        date
+    });
+    write(&date.unwrap_or_else(format));
+}
+
+fn format() -> [u8; LENGTH] {
+    let mut date = [0; LENGTH];
+    let text = httpdate::fmt_http_date(wall_time());
+    date.copy_from_slice(text.as_bytes());
+    date
+}
