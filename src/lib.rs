@@ -41,6 +41,7 @@
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
 //! | `http` | the module `http`: HTTP/1.1 for servers |
 //! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |
+//! | `websocket` | the module `websocket`: RFC 6455, for servers and clients |
 //! | `signal` | `Signals`, and `Server::stop_on_signal` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
@@ -67,6 +68,9 @@ mod server;
 mod signal;
 mod slots;
 mod timer;
+#[cfg(feature = "websocket")]
+#[cfg_attr(docsrs, doc(cfg(feature = "websocket")))]
+pub mod websocket;
 
 pub use client::{Backoff, Client, Connector, connect};
 pub use connection::{Conn, ConnectionId, Handle, HandleSendError, Handler, TrySendError};

@@ -42,6 +42,16 @@ pub(crate) const HTTP_FIELDS: usize = 100;
 #[cfg(feature = "http")]
 pub(crate) const HTTP_BODY: usize = 1024 * 1024;
 
+/// A WebSocket's message, and its fragments.
+#[cfg(feature = "websocket")]
+pub(crate) const WEBSOCKET_MESSAGE: usize = 1024 * 1024;
+#[cfg(feature = "websocket")]
+pub(crate) const WEBSOCKET_FRAGMENTS: u32 = 131_072;
+
+/// Pings and the like that a peer may send in a second: far more than anybody has a use for.
+#[cfg(feature = "websocket")]
+pub(crate) const WEBSOCKET_CONTROLS: u32 = 1000;
+
 /// Connections that the page of metrics may have.
 #[cfg(feature = "metrics")]
 pub(crate) const PAGES: usize = 64;

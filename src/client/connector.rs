@@ -172,6 +172,11 @@ impl Connector {
         }
     }
 
+    #[cfg(feature = "websocket")]
+    pub(crate) fn limit(&self) -> Duration {
+        self.timeout
+    }
+
     pub(super) fn address(&self) -> String {
         match &self.to {
             To::Endpoint(endpoint) => endpoint.to_string(),

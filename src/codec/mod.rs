@@ -135,6 +135,21 @@ pub trait Decoder {
         false
     }
 
+    /// Whether a connection is open from its beginning. A protocol with a handshake says no, and
+    /// [`on_open`](crate::Handler::on_open) is called when it [has opened](Decoder::has_opened).
+    ///
+    /// The default says yes.
+    #[inline]
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    /// Whether the handshake was made just now: asked after each answer, and said once.
+    #[inline]
+    fn has_opened(&mut self) -> bool {
+        false
+    }
+
     /// Writes what is to be answered.
     fn answer(&mut self, output: &mut Output<'_>) {
         let _ = output;
@@ -200,6 +215,13 @@ pub trait Codec {
 
     /// The halves for a new connection.
     fn halves(&self) -> (Self::Decoder, Self::Encoder);
+
+    /// An encoder for messages to many connections at once, which have been opened by others: a [`Group`](crate::Group)'s.
+    ///
+    /// The default is that of a new connection.
+    fn group_encoder(&self) -> Self::Encoder {
+        self.halves().1
+    }
 }
 
 impl<T: Decoder + Clone + 'static> Codec for T {

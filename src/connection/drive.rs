@@ -23,18 +23,6 @@ const REQUESTS: Flag = Flag::CLOSE.or(Flag::STOP).or(Flag::WAKE).or(Flag::DETACH
 /// Before the next message, see to this.
 const INTERRUPTED: Flag = REQUESTS.or(Flag::PAUSED);
 
-/// Sends what the protocol answers by itself, and waits if the peer does not take it: who only asks is not read from.
-async fn answer<D: Decoder>(port: &Port, decoder: &mut D) -> Result<(), End> {
-    let _ = port.with_output(usize::MAX, |output| {
-        decoder.answer(output);
-        Ok::<_, Infallible>(())
-    });
-    while port.is_above_high_water() {
-        poll_fn(|cx| port.poll_room(cx)).await.map_err(|error| End(CloseReason::Reset(error)))?;
-    }
-    Ok(())
-}
-
 /// A connection that has been accepted, and let in.
 pub(crate) struct Incoming {
     pub(crate) socket: Socket,
@@ -121,7 +109,9 @@ impl<H: Handler> Session<H> {
     /// Handles messages until something ends that.
     async fn converse(&mut self) -> Result<Infallible, End> {
         tracing::debug!(connection = %self.conn.id(), peer = ?self.conn.peer_addr().ok(), "open");
-        self.handler.on_open(&mut self.conn).await?;
+        if self.decoder.is_open() {
+            self.handler.on_open(&mut self.conn).await?;
+        }
         loop {
             if self.port().has(REQUESTS) {
                 self.requests().await?;
@@ -133,7 +123,7 @@ impl<H: Handler> Session<H> {
                     loop {
                         let first = self.next_frame(&mut ring)?;
                         if self.decoder.has_answer() {
-                            answer(&self.conn.link, &mut self.decoder).await?;
+                            self.answer().await?;
                         }
                         let Some(first) = first else { break };
                         // The frames behind it in one piece are cut off by moving a border, without a look at the ring.
@@ -153,7 +143,7 @@ impl<H: Handler> Session<H> {
                                 yield_now().await;
                             }
                             if self.decoder.has_answer() {
-                                answer(&self.conn.link, &mut self.decoder).await?;
+                                self.answer().await?;
                             }
                             unclaimed = self.decoder.unclaimed();
                             unhandled = (rest.len() + unclaimed).min(total);
@@ -184,6 +174,21 @@ impl<H: Handler> Session<H> {
             }
             poll_fn(|cx| self.port().poll_news(cx)).await;
         }
+    }
+
+    /// Sends what the protocol answers by itself, and waits if the peer does not take it: who only asks is not read from.
+    async fn answer(&mut self) -> Result<(), End> {
+        let _ = self.conn.link.with_output(usize::MAX, |output| {
+            self.decoder.answer(output);
+            Ok::<_, Infallible>(())
+        });
+        while self.port().is_above_high_water() {
+            poll_fn(|cx| self.port().poll_room(cx)).await.map_err(|error| End(CloseReason::Reset(error)))?;
+        }
+        if self.decoder.has_opened() {
+            self.handler.on_open(&mut self.conn).await?;
+        }
+        Ok(())
     }
 
     /// What the protocol has to say to the end of its connection.

@@ -232,7 +232,7 @@ where
     where
         C::Encoder: Encoder<M>,
     {
-        let (_, mut encoder) = self.shared.codec.halves();
+        let mut encoder = self.shared.codec.group_encoder();
         match encode_to_vec(&mut encoder, message) {
             Ok(bytes) => Ok(bytes.into()),
             Err(error) => Err(Error::Encode(error.into())),

@@ -85,6 +85,19 @@ impl RequestDecoder {
         RequestDecoder { reader: Reader::new(limits, exchange), state: State::Head }
     }
 
+    /// The request whose frame this is, without its body.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn request<'a>(&'a self, frame: &'a [u8]) -> Request<'a> {
+        Request::new(&self.reader.head, frame, &[])
+    }
+
+    /// The frame was dealt with.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn pass_over(&mut self) {
+        self.state = State::Head;
+        self.reader.is_reading = false;
+    }
+
     fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
         if let State::Head = self.state {
             let Some(head) = self.reader.read_head(input)? else { return Ok(None) };

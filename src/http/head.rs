@@ -10,7 +10,7 @@ pub(super) const MOST_FIELDS: usize = 128;
 
 /// Finds the end of a head without looking at a byte twice.
 #[derive(Debug, Default)]
-pub(super) struct HeadEnd {
+pub(crate) struct HeadEnd {
     looked: usize,
     line: usize,
     /// Empty lines before the request, which a server should pass over (RFC 9112, section 2.2).
@@ -18,7 +18,7 @@ pub(super) struct HeadEnd {
 }
 
 impl HeadEnd {
-    pub(super) fn find(&mut self, input: Input<'_>, max: usize) -> Result<Option<usize>, HttpError> {
+    pub(crate) fn find(&mut self, input: Input<'_>, max: usize) -> Result<Option<usize>, HttpError> {
         while let Some(at) = input.find(b'\n', self.looked) {
             if at == 0 || input.get(at - 1) != Some(b'\r') {
                 return Err(HttpError::BareLineFeed);

@@ -40,6 +40,9 @@ pub use request::Request;
 pub use response::{Chunk, Response, ResponseEncoder, ResponseError};
 pub use status::Status;
 
+#[cfg(feature = "websocket")]
+pub(crate) use head::HeadEnd;
+
 /// The version of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {

@@ -11,6 +11,12 @@ const SECOND: u64 = 1_000_000_000;
 #[derive(Default)]
 pub(super) struct HttpDate(Cell<Option<(u64, [u8; LENGTH])>>);
 
+/// The second of its own that this core is in; always the first outside of a core.
+#[cfg(feature = "websocket")]
+pub(crate) fn coarse_seconds() -> u32 {
+    with_current(|core| (core.now.get() / SECOND) as u32).unwrap_or(0)
+}
+
 /// Calls `write` with the date (RFC 9110, section 5.6.7). On a core it may be a second late.
 pub(crate) fn with_http_date(write: impl FnOnce(&[u8])) {
     let date = with_current(|core| {

@@ -27,6 +27,8 @@ pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, 
 
 pub(crate) use self::core::{Core, CoreConfig, PreparedCore, Remote};
 pub(crate) use current::{Entered, expect_current, with_current};
+#[cfg(feature = "websocket")]
+pub(crate) use date::coarse_seconds;
 #[cfg(feature = "http")]
 pub(crate) use date::with_http_date;
 pub(crate) use oneshot::{Sender as OneshotSender, oneshot};

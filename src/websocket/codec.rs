@@ -1,0 +1,133 @@
+//! What can be set of WebSockets.
+
+use super::decoder::WebSocketDecoder;
+use super::encoder::WebSocketEncoder;
+use super::shared::{Role, Shared};
+use crate::codec::Codec;
+use crate::http::Http;
+use crate::limits;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The protocol of a server's WebSockets: see the [module](super). A client's is made by a
+/// [`WebSocketConnector`](super::WebSocketConnector).
+#[derive(Clone, Debug)]
+pub struct WebSocket {
+    pub(super) role: Role,
+    pub(super) config: Arc<Config>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) max_message: usize,
+    pub(super) max_frame: usize,
+    pub(super) max_fragments: u32,
+    pub(super) max_controls: u32,
+    pub(super) http: Http,
+    pub(super) protocols: Vec<String>,
+    pub(super) origins: Option<Vec<String>>,
+    pub(super) shows_controls: bool,
+    pub(super) shows_http: bool,
+    pub(super) asks: bool,
+}
+
+impl Default for WebSocket {
+    fn default() -> WebSocket {
+        let config = Config {
+            max_message: limits::WEBSOCKET_MESSAGE,
+            max_frame: limits::WEBSOCKET_MESSAGE,
+            max_fragments: limits::WEBSOCKET_FRAGMENTS,
+            max_controls: limits::WEBSOCKET_CONTROLS,
+            http: Http::default(),
+            protocols: Vec::new(),
+            origins: None,
+            shows_controls: false,
+            shows_http: false,
+            asks: false,
+        };
+        WebSocket { role: Role::Server, config: Arc::new(config) }
+    }
+}
+
+impl WebSocket {
+    fn set(mut self, set: impl FnOnce(&mut Config)) -> WebSocket {
+        set(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// How many bytes a message may have. Default: 1 MiB. A peer that sends more is told `1009` and closed.
+    pub fn max_message(self, bytes: usize) -> WebSocket {
+        self.set(|config| config.max_message = bytes)
+    }
+
+    /// How many bytes a frame may have. Default: 1 MiB.
+    pub fn max_frame(self, bytes: usize) -> WebSocket {
+        self.set(|config| config.max_frame = bytes)
+    }
+
+    /// How many fragments a message may have. Default: 131,072.
+    pub fn max_fragments(self, fragments: u32) -> WebSocket {
+        self.set(|config| config.max_fragments = fragments)
+    }
+
+    /// How many pings, pongs and the like a peer may send in a second. Default: 1,000.
+    pub fn max_controls(self, a_second: u32) -> WebSocket {
+        self.set(|config| config.max_controls = a_second)
+    }
+
+    /// The limits of requests that ask for a WebSocket, or for something else.
+    pub fn http(self, http: Http) -> WebSocket {
+        self.set(|config| config.http = http)
+    }
+
+    /// The subprotocols that are spoken here, the best first: a client gets the first one that it has asked for. Default:
+    /// none.
+    pub fn protocols(self, protocols: impl IntoIterator<Item = impl Into<String>>) -> WebSocket {
+        self.set(|config| config.protocols = protocols.into_iter().map(Into::into).collect())
+    }
+
+    /// The origins whose pages may connect, such as `https://example.com`; others are refused with `403`, and so are clients
+    /// that name none. Default: any. A browser names it truly, so this keeps other sites' pages from using the cookies of
+    /// yours; who is no browser may say what he likes (RFC 6455, section 10.2).
+    pub fn origins(self, origins: impl IntoIterator<Item = impl Into<String>>) -> WebSocket {
+        self.set(|config| config.origins = Some(origins.into_iter().map(Into::into).collect()))
+    }
+
+    /// Shows pings, pongs and closes to the handler. Default: no. They are answered in any case.
+    pub fn show_controls(self) -> WebSocket {
+        self.set(|config| config.shows_controls = true)
+    }
+
+    /// Gives requests that are no handshakes to the handler, as [`Message::Http`](super::Message::Http). Default: they are
+    /// answered with `426`.
+    pub fn with_http(self) -> WebSocket {
+        self.set(|config| config.shows_http = true)
+    }
+
+    /// Gives handshakes to the handler, as [`Message::Handshake`](super::Message::Handshake), to accept or to refuse them, when
+    /// they have been found right. Default: they are accepted.
+    pub fn ask(self) -> WebSocket {
+        self.set(|config| config.asks = true)
+    }
+}
+
+impl Codec for WebSocket {
+    type Decoder = WebSocketDecoder;
+    type Encoder = WebSocketEncoder;
+
+    fn halves(&self) -> (WebSocketDecoder, WebSocketEncoder) {
+        let shared = Rc::new(Shared::new(self.role, self.config.clone()));
+        let (http, responses) = match self.role {
+            Role::Server => {
+                let (decoder, encoder) = self.config.http.halves();
+                (Some(Box::new(decoder)), Some(encoder))
+            }
+            Role::Client => (None, None),
+        };
+        (WebSocketDecoder::new(shared.clone(), http), WebSocketEncoder::new(shared, responses))
+    }
+
+    fn group_encoder(&self) -> WebSocketEncoder {
+        WebSocketEncoder::for_groups(Shared::new(self.role, self.config.clone()))
+    }
+}

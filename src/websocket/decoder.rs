@@ -1,0 +1,329 @@
+//! The receiving half: what has come becomes messages, and what the library answers by itself.
+
+use super::assembly::Assembly;
+use super::frame::{self, Header, Opcode, Rules};
+use super::handshake::{self, Asked, Outcome};
+use super::shared::{Phase, Role, Shared};
+use super::{Close, CloseCode, Message, WebSocketError, mask};
+use crate::codec::{Decoder, Farewell, Input, Output};
+use crate::http::{RequestDecoder, Status};
+use crate::runtime::coarse_seconds;
+use std::rc::Rc;
+
+/// The receiving half of [`WebSocket`](super::WebSocket).
+#[derive(Debug)]
+pub struct WebSocketDecoder {
+    shared: Rc<Shared>,
+    /// Reads requests until one has asked for a WebSocket.
+    http: Option<Box<RequestDecoder>>,
+    rules: Rules,
+    /// Of the frame that was found last.
+    header: Option<Header>,
+    assembly: Option<Box<Assembly>>,
+    /// The message of fragments that is lent.
+    whole: Option<Box<Assembly>>,
+    answer: Option<Box<Answer>>,
+    /// Control frames in this second.
+    controls: (u32, u32),
+    /// The peer has sent its close, which was its last frame.
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Handshake {
+        asked: Asked,
+        protocol: Option<String>,
+    },
+    Refusal(Status, &'static str),
+    Pong(Vec<u8>),
+    /// Frames end with this; without a code it is what the peer has sent.
+    Close {
+        code: Option<CloseCode>,
+        reason: String,
+    },
+    /// Both closes have been sent.
+    End,
+}
+
+impl WebSocketDecoder {
+    pub(super) fn new(shared: Rc<Shared>, http: Option<Box<RequestDecoder>>) -> WebSocketDecoder {
+        let config = &shared.config;
+        let max = config.max_frame.min(config.max_message);
+        let rules = Rules { is_masked: shared.role == Role::Server, max };
+        let (header, assembly, whole, answer) = (None, None, None, None);
+        WebSocketDecoder { shared, http, rules, header, assembly, whole, answer, controls: (0, 0), is_closed: false }
+    }
+
+    /// Reads requests as long as there is no WebSocket.
+    fn http(&mut self) -> Option<&mut RequestDecoder> {
+        if self.shared.phase.get() != Phase::Handshake {
+            self.http = None;
+        }
+        self.http.as_deref_mut()
+    }
+
+    fn find_frame(&mut self, input: Input<'_>) -> Result<Option<usize>, WebSocketError> {
+        if self.is_closed {
+            return Ok(None);
+        }
+        self.whole = None;
+        self.header = Header::parse(input, &self.rules)?;
+        Ok(self.header.map(|header| header.size + header.length).filter(|end| *end <= input.len()))
+    }
+
+    /// Looks at a request, and says whether it is for the handler.
+    fn shake_hands(&mut self, frame: &mut [u8]) -> bool {
+        let Some(http) = &mut self.http else { return false };
+        let config = &self.shared.config;
+        let outcome = handshake::examine(&http.request(frame), config);
+        let answer = match outcome {
+            Outcome::Http if config.shows_http => return true,
+            Outcome::Http => Answer::Refusal(Status::UPGRADE_REQUIRED, "this is a WebSocket\n"),
+            Outcome::Refused(status, why) => Answer::Refusal(status, why),
+            Outcome::Asked(asked) if config.asks => {
+                *self.shared.asked.borrow_mut() = Some(Box::new(asked));
+                return true;
+            }
+            Outcome::Asked(asked) => {
+                let known = config.protocols.iter().find(|known| asked.protocols.contains(known));
+                Answer::Handshake { protocol: known.cloned(), asked }
+            }
+        };
+        self.answer = Some(Box::new(answer));
+        http.pass_over();
+        false
+    }
+
+    /// Deals with a frame, and says whether the handler is to see it.
+    fn pass(&mut self, header: Header, frame: &mut [u8]) -> Result<bool, WebSocketError> {
+        let payload = &mut frame[header.size..];
+        if let Some(key) = header.key {
+            mask::apply(key, payload);
+        }
+        let config = &self.shared.config;
+        match header.opcode {
+            Opcode::Text | Opcode::Binary => {
+                if self.assembly.is_some() {
+                    return Err(WebSocketError::Frame("expected the rest of a message, met another message"));
+                }
+                if header.is_final {
+                    return Ok(true);
+                }
+                let mut assembly = Box::new(Assembly::new(header.opcode == Opcode::Text));
+                assembly.push(payload, false, config)?;
+                self.assembly = Some(assembly);
+                Ok(false)
+            }
+            Opcode::Continuation => {
+                let Some(assembly) = &mut self.assembly else {
+                    return Err(WebSocketError::Frame("expected a message, met the continuation of none"));
+                };
+                assembly.push(payload, header.is_final, config)?;
+                Ok(header.is_final)
+            }
+            control => {
+                let shows = config.shows_controls;
+                self.count_control()?;
+                match control {
+                    Opcode::Ping => self.answer = Some(Box::new(Answer::Pong(payload.to_vec()))),
+                    Opcode::Close => self.close(payload)?,
+                    _ => {}
+                }
+                Ok(shows)
+            }
+        }
+    }
+
+    fn count_control(&mut self) -> Result<(), WebSocketError> {
+        let max = self.shared.config.max_controls;
+        let second = coarse_seconds();
+        let (counted, controls) = &mut self.controls;
+        if *counted != second {
+            (*counted, *controls) = (second, 0);
+        }
+        *controls += 1;
+        if *controls > max { Err(WebSocketError::TooManyControls { max }) } else { Ok(()) }
+    }
+
+    /// The peer closes; it is answered with its own code (RFC 6455, section 5.5.1).
+    fn close(&mut self, payload: &[u8]) -> Result<(), WebSocketError> {
+        let close = parse_close(payload)?;
+        self.is_closed = true;
+        let answer = match self.shared.phase.get() {
+            Phase::Closed => Answer::End,
+            _ => Answer::Close { code: close.map(|close| close.code), reason: String::new() },
+        };
+        self.answer = Some(Box::new(answer));
+        Ok(())
+    }
+}
+
+fn parse_close(payload: &[u8]) -> Result<Option<Close<'_>>, WebSocketError> {
+    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+        return match payload.len() {
+            0 => Ok(None),
+            _ => Err(WebSocketError::Frame("expected a close code of two bytes, met one byte")),
+        };
+    };
+    let code = CloseCode(u16::from_be_bytes(*code));
+    if !code.is_sendable() {
+        return Err(WebSocketError::Frame("expected a close code that may be sent, met another"));
+    }
+    let reason = std::str::from_utf8(reason).map_err(|_| WebSocketError::NotUtf8)?;
+    Ok(Some(Close { code, reason }))
+}
+
+impl Decoder for WebSocketDecoder {
+    type Item<'a> = Message<'a>;
+    type Error = WebSocketError;
+
+    #[inline]
+    fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, WebSocketError> {
+        if self.http.is_some()
+            && let Some(http) = self.http()
+        {
+            return http.frame_end(input).map_err(WebSocketError::Http);
+        }
+        self.find_frame(input).inspect_err(|error| {
+            self.answer = Some(Box::new(Answer::Close { code: Some(error.code()), reason: error.to_string() }));
+        })
+    }
+
+    #[inline]
+    fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, WebSocketError> {
+        let Some(header) = self.header else { return Ok(self.shake_hands(frame)) };
+        self.pass(header, frame).inspect_err(|error| {
+            self.answer = Some(Box::new(Answer::Close { code: Some(error.code()), reason: error.to_string() }));
+        })
+    }
+
+    #[inline]
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Message<'a>, WebSocketError> {
+        let Some(header) = self.header else {
+            let asks = self.shared.asked.borrow().is_some();
+            let http = self.http.as_deref_mut().ok_or(WebSocketError::Frame("expected a frame, met none"))?;
+            let request = http.decode(frame).map_err(WebSocketError::Http)?;
+            return Ok(if asks { Message::Handshake(request) } else { Message::Http(request) });
+        };
+        let payload = &frame[header.size..];
+        Ok(match header.opcode {
+            Opcode::Text => match simdutf8::basic::from_utf8(payload) {
+                Ok(text) => Message::Text(text),
+                Err(_) => {
+                    let error = WebSocketError::NotUtf8;
+                    self.answer = Some(Box::new(Answer::Close { code: Some(error.code()), reason: error.to_string() }));
+                    return Err(error);
+                }
+            },
+            Opcode::Binary => Message::Binary(payload),
+            Opcode::Ping => Message::Ping(payload),
+            Opcode::Pong => Message::Pong(payload),
+            Opcode::Close => Message::Close(parse_close(payload)?),
+            Opcode::Continuation => {
+                // It is lent until the next frame is looked at, which then finds it gone.
+                let whole = self.assembly.take().ok_or(WebSocketError::Frame("expected a message, met none"))?;
+                let whole = self.whole.insert(whole);
+                match whole.is_text {
+                    true => Message::Text(std::str::from_utf8(&whole.bytes).map_err(|_| WebSocketError::NotUtf8)?),
+                    false => Message::Binary(&whole.bytes),
+                }
+            }
+        })
+    }
+
+    #[inline]
+    fn has_answer(&self) -> bool {
+        self.answer.is_some() || self.http.is_some() && self.has_http_answer()
+    }
+
+    fn answer(&mut self, output: &mut Output<'_>) {
+        if let Some(answer) = self.answer.take() {
+            self.give(*answer, output);
+        } else if let Some(http) = &mut self.http {
+            http.answer(output);
+        }
+    }
+
+    fn has_opened(&mut self) -> bool {
+        self.shared.has_opened.take()
+    }
+
+    fn is_open(&self) -> bool {
+        self.shared.role == Role::Client
+    }
+
+    fn farewell(&mut self, why: Farewell) {
+        if let Some(http) = &mut self.http
+            && self.shared.phase.get() == Phase::Handshake
+        {
+            return http.farewell(why);
+        }
+        if self.answer.is_some() || self.is_closed || self.shared.phase.get() == Phase::Closed {
+            return;
+        }
+        let code = match why {
+            Farewell::Closed => CloseCode::NORMAL,
+            Farewell::Protocol => CloseCode::PROTOCOL,
+            Farewell::Failed => CloseCode::INTERNAL,
+            Farewell::Timeout => CloseCode::POLICY,
+            Farewell::Shutdown => CloseCode::GOING_AWAY,
+        };
+        self.answer = Some(Box::new(Answer::Close { code: Some(code), reason: String::new() }));
+    }
+
+    fn may_end(&self) -> bool {
+        self.assembly.is_none()
+    }
+
+    fn max_buffered(&self) -> usize {
+        match &self.http {
+            Some(http) => http.max_buffered(),
+            None => self.rules.max + frame::LONGEST_HEADER,
+        }
+    }
+}
+
+impl WebSocketDecoder {
+    #[cold]
+    fn has_http_answer(&self) -> bool {
+        self.http.as_ref().is_some_and(|http| http.has_answer()) || self.shared.has_opened.get()
+    }
+
+    fn give(&mut self, answer: Answer, output: &mut Output<'_>) {
+        match answer {
+            Answer::Handshake { asked, protocol } => {
+                output.put_slice(handshake::response(&asked, protocol.as_deref()).as_bytes());
+                self.shared.open();
+            }
+            Answer::Refusal(status, why) => {
+                let length = why.len();
+                let mut head = format!("HTTP/1.1 {} {}\r\n", status.0, status.reason());
+                if status == Status::UPGRADE_REQUIRED {
+                    head += "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+                }
+                head += "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n";
+                output.put_slice(format!("{head}Content-Length: {length}\r\n\r\n{why}").as_bytes());
+                output.finish();
+            }
+            Answer::Pong(payload) if self.shared.phase.get() == Phase::Open => {
+                self.put(output, Opcode::Pong, &payload);
+            }
+            Answer::Close { code, reason } if self.shared.phase.get() == Phase::Open => {
+                let mut payload = code.map_or(Vec::new(), |code| code.0.to_be_bytes().to_vec());
+                let cut = (0..=reason.len().min(123)).rev().find(|at| reason.is_char_boundary(*at));
+                payload.extend_from_slice(&reason.as_bytes()[..cut.unwrap_or(0)]);
+                self.put(output, Opcode::Close, &payload);
+                self.shared.phase.set(Phase::Closed);
+                output.finish();
+            }
+            Answer::End => output.finish(),
+            Answer::Pong(_) | Answer::Close { .. } => {}
+        }
+    }
+
+    fn put(&self, output: &mut Output<'_>, opcode: Opcode, payload: &[u8]) {
+        let key = (self.shared.role == Role::Client).then(super::encoder::random_key);
+        frame::put(output, 0x80 | opcode as u8, key, payload, &mut Vec::new());
+    }
+}

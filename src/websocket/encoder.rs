@@ -1,0 +1,237 @@
+//! The sending half.
+
+use super::error::SendError;
+use super::frame::{self, Opcode};
+use super::message::FragmentKind;
+use super::shared::{Phase, Role, Shared};
+use super::{Close, CloseCode, Fragment, Ping, Pong, Prepared, handshake};
+use crate::codec::{Encoder, Output, encode_to_vec};
+use crate::http::{Chunk, Response, ResponseEncoder};
+use bytes::Bytes;
+use std::rc::Rc;
+
+/// The sending half of [`WebSocket`](super::WebSocket).
+#[derive(Debug)]
+pub struct WebSocketEncoder {
+    shared: Rc<Shared>,
+    responses: Option<ResponseEncoder>,
+    /// A message in fragments has been begun.
+    is_fragmented: bool,
+    /// Where a client's messages are masked.
+    scratch: Vec<u8>,
+}
+
+/// Accepts a handshake that was [asked](super::WebSocket::ask) for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    protocol: Option<String>,
+}
+
+impl Accept {
+    /// Accepts it.
+    pub fn new() -> Accept {
+        Accept::default()
+    }
+
+    /// Accepts it, and speaks a subprotocol, which the client must have asked for.
+    pub fn with_protocol(protocol: impl Into<String>) -> Accept {
+        Accept { protocol: Some(protocol.into()) }
+    }
+}
+
+/// A mask that nobody can foresee (RFC 6455, section 10.3).
+pub(super) fn random_key() -> [u8; 4] {
+    let mut key = [0; 4];
+    // It fails only where the system has no randomness at all; a mask is then as good as none, and still right.
+    let _ = getrandom::fill(&mut key);
+    key
+}
+
+impl WebSocketEncoder {
+    pub(super) fn new(shared: Rc<Shared>, responses: Option<ResponseEncoder>) -> WebSocketEncoder {
+        WebSocketEncoder { shared, responses, is_fragmented: false, scratch: Vec::new() }
+    }
+
+    /// Encodes for connections whose handshakes are made.
+    pub(super) fn for_groups(shared: Shared) -> WebSocketEncoder {
+        shared.phase.set(Phase::Open);
+        WebSocketEncoder::new(Rc::new(shared), None)
+    }
+
+    #[inline]
+    fn put(&mut self, first: u8, payload: &[u8], output: &mut Output<'_>) -> Result<(), SendError> {
+        match self.shared.phase.get() {
+            Phase::Open => {}
+            Phase::Handshake => return Err(SendError::NotOpen),
+            Phase::Closed => return Err(SendError::Closed),
+        }
+        let key = (self.shared.role == Role::Client).then(random_key);
+        frame::put(output, first, key, payload, &mut self.scratch);
+        Ok(())
+    }
+
+    #[inline]
+    fn message(&mut self, opcode: Opcode, payload: &[u8], output: &mut Output<'_>) -> Result<(), SendError> {
+        if self.is_fragmented {
+            return Err(SendError::Fragment);
+        }
+        self.put(0x80 | opcode as u8, payload, output)
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: &[u8], output: &mut Output<'_>) -> Result<(), SendError> {
+        match payload.len() {
+            0..=125 => self.put(0x80 | opcode as u8, payload, output),
+            length => Err(SendError::ControlTooLong { length }),
+        }
+    }
+}
+
+impl Encoder<str> for WebSocketEncoder {
+    type Error = SendError;
+
+    #[inline]
+    fn encode(&mut self, text: &str, output: &mut Output<'_>) -> Result<(), SendError> {
+        self.message(Opcode::Text, text.as_bytes(), output)
+    }
+}
+
+impl Encoder<[u8]> for WebSocketEncoder {
+    type Error = SendError;
+
+    #[inline]
+    fn encode(&mut self, bytes: &[u8], output: &mut Output<'_>) -> Result<(), SendError> {
+        self.message(Opcode::Binary, bytes, output)
+    }
+}
+
+impl Encoder<Fragment<'_>> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, fragment: &Fragment<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
+        let opcode = match fragment.kind {
+            FragmentKind::Text => Opcode::Text,
+            FragmentKind::Binary => Opcode::Binary,
+            FragmentKind::More => Opcode::Continuation,
+        };
+        if self.is_fragmented != (opcode == Opcode::Continuation) {
+            return Err(SendError::Fragment);
+        }
+        let last = if fragment.is_last { 0x80 } else { 0 };
+        self.put(last | opcode as u8, fragment.bytes, output)?;
+        self.is_fragmented = !fragment.is_last;
+        Ok(())
+    }
+}
+
+impl Encoder<Ping<'_>> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, ping: &Ping<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
+        self.control(Opcode::Ping, ping.0, output)
+    }
+}
+
+impl Encoder<Pong<'_>> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, pong: &Pong<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
+        self.control(Opcode::Pong, pong.0, output)
+    }
+}
+
+impl Encoder<Close<'_>> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, close: &Close<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
+        let CloseCode(code) = close.code;
+        if !close.code.is_sendable() {
+            return Err(SendError::CloseCode(code));
+        }
+        let payload = [&code.to_be_bytes()[..], close.reason.as_bytes()].concat();
+        self.control(Opcode::Close, &payload, output)?;
+        self.shared.phase.set(Phase::Closed);
+        output.finish();
+        Ok(())
+    }
+}
+
+impl Encoder<Prepared> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, prepared: &Prepared, output: &mut Output<'_>) -> Result<(), SendError> {
+        match self.shared.phase.get() {
+            _ if self.is_fragmented => Err(SendError::Fragment),
+            Phase::Handshake => Err(SendError::NotOpen),
+            Phase::Closed => Err(SendError::Closed),
+            Phase::Open => {
+                output.put_bytes(prepared.0.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Prepared {
+    /// A text.
+    pub fn text(text: &str) -> Prepared {
+        Prepared::of(Opcode::Text, text.as_bytes())
+    }
+
+    /// Bytes.
+    pub fn binary(bytes: &[u8]) -> Prepared {
+        Prepared::of(Opcode::Binary, bytes)
+    }
+
+    fn of(opcode: Opcode, payload: &[u8]) -> Prepared {
+        struct Frame(Opcode);
+
+        impl Encoder<[u8]> for Frame {
+            type Error = std::convert::Infallible;
+
+            fn encode(&mut self, payload: &[u8], output: &mut Output<'_>) -> Result<(), Self::Error> {
+                frame::put(output, 0x80 | self.0 as u8, None, payload, &mut Vec::new());
+                Ok(())
+            }
+        }
+
+        let Ok(bytes) = encode_to_vec(&mut Frame(opcode), payload);
+        Prepared(Bytes::from(bytes))
+    }
+}
+
+impl Encoder<Accept> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, accept: &Accept, output: &mut Output<'_>) -> Result<(), SendError> {
+        let asked = self.shared.asked.take().ok_or(SendError::NoHandshake)?;
+        if accept.protocol.as_ref().is_some_and(|protocol| !asked.protocols.contains(protocol)) {
+            *self.shared.asked.borrow_mut() = Some(asked);
+            return Err(SendError::Protocol);
+        }
+        output.put_slice(handshake::response(&asked, accept.protocol.as_deref()).as_bytes());
+        self.shared.open();
+        Ok(())
+    }
+}
+
+impl Encoder<Response<'_>> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, response: &Response<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
+        if self.shared.phase.get() != Phase::Handshake {
+            return Err(SendError::NoHandshake);
+        }
+        self.shared.asked.take();
+        let responses = self.responses.as_mut().ok_or(SendError::NoHandshake)?;
+        responses.encode(response, output).map_err(SendError::Response)
+    }
+}
+
+impl Encoder<Chunk<'_>> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, chunk: &Chunk<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
+        let responses = self.responses.as_mut().ok_or(SendError::NoHandshake)?;
+        responses.encode(chunk, output).map_err(SendError::Response)
+    }
+}

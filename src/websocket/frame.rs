@@ -1,0 +1,133 @@
+//! Frames: RFC 6455, section 5.2.
+
+use super::WebSocketError;
+use crate::codec::{Input, Output};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opcode {
+    Continuation = 0,
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+    Pong = 10,
+}
+
+impl Opcode {
+    fn is_control(self) -> bool {
+        self as u8 >= 8
+    }
+}
+
+/// What stands before a payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) is_final: bool,
+    pub(super) opcode: Opcode,
+    pub(super) key: Option<[u8; 4]>,
+    /// Of the header itself.
+    pub(super) size: usize,
+    /// Of the payload.
+    pub(super) length: usize,
+}
+
+/// What a receiver expects of headers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Clients mask, servers do not.
+    pub(super) is_masked: bool,
+    pub(super) max: usize,
+}
+
+impl Header {
+    /// The header at the front of `input`, if it is there.
+    #[inline]
+    pub(super) fn parse(input: Input<'_>, rules: &Rules) -> Result<Option<Header>, WebSocketError> {
+        let Some([first, second]) = input.array::<2>(0) else { return Ok(None) };
+        let opcode = match first & 0x0f {
+            0 => Opcode::Continuation,
+            1 => Opcode::Text,
+            2 => Opcode::Binary,
+            8 => Opcode::Close,
+            9 => Opcode::Ping,
+            10 => Opcode::Pong,
+            _ => return Err(WebSocketError::Frame("expected a known opcode, met another")),
+        };
+        let is_final = first & 0x80 != 0;
+        if first & 0x70 != 0 {
+            return Err(WebSocketError::Frame("expected reserved bits to be zero, met one that is set"));
+        }
+        let is_masked = second & 0x80 != 0;
+        if is_masked != rules.is_masked {
+            return Err(WebSocketError::Frame("expected masked frames from clients and plain ones from servers"));
+        }
+        let short = second & 0x7f;
+        let (length, mut size) = match short {
+            0..=125 => (u64::from(short), 2),
+            126 => match input.array(2).map(u16::from_be_bytes) {
+                Some(length) => (u64::from(length), 4),
+                None => return Ok(None),
+            },
+            _ => match input.array(2).map(u64::from_be_bytes) {
+                Some(length) => (length, 10),
+                None => return Ok(None),
+            },
+        };
+        if opcode.is_control() {
+            if !is_final {
+                return Err(WebSocketError::Frame("expected control frames in one piece, met a fragment"));
+            }
+            if length > 125 {
+                return Err(WebSocketError::Frame("expected control frames of at most 125 bytes, met a longer one"));
+            }
+        } else if length > rules.max as u64 {
+            return Err(WebSocketError::FrameTooLong { max: rules.max, length });
+        }
+        if size == 4 && length < 126 || size == 10 && length <= u64::from(u16::MAX) {
+            return Err(WebSocketError::Frame("expected a length in as few bytes as it needs, met more"));
+        }
+        let mut key = None;
+        if is_masked {
+            key = input.array(size);
+            size += 4;
+            if key.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Header { is_final, opcode, key, size, length: length as usize }))
+    }
+}
+
+/// Writes a frame, masked with `key` if there is one.
+#[inline]
+pub(super) fn put(output: &mut Output<'_>, first: u8, key: Option<[u8; 4]>, payload: &[u8], scratch: &mut Vec<u8>) {
+    let Some(key) = key else {
+        return match payload.len() {
+            length @ 0..=125 => output.put_prefixed([first, length as u8], payload),
+            length @ 126..=0xffff => {
+                let [a, b] = (length as u16).to_be_bytes();
+                output.put_prefixed([first, 126, a, b], payload);
+            }
+            length => {
+                output.put_slice(&[first, 127]);
+                output.put_prefixed((length as u64).to_be_bytes(), payload);
+            }
+        };
+    };
+    output.put_slice(&[first]);
+    match payload.len() {
+        length @ 0..=125 => output.put_slice(&[0x80 | length as u8]),
+        length @ 126..=0xffff => output.put_prefixed([0xfe], &(length as u16).to_be_bytes()),
+        length => output.put_prefixed([0xff], &(length as u64).to_be_bytes()),
+    }
+    scratch.clear();
+    scratch.extend_from_slice(payload);
+    super::mask::apply(key, scratch);
+    output.put_prefixed(key, scratch);
+    scratch.shrink_to(SCRATCH);
+}
+
+/// The longest that a header can be.
+pub(super) const LONGEST_HEADER: usize = 14;
+/// A client's messages are masked in a place of their own, of which so much is kept.
+const SCRATCH: usize = 4 * 1024;

@@ -1,0 +1,32 @@
+//! Masking: RFC 6455, section 5.3.
+
+/// Masks bytes, or takes their mask off, which is the same. By words, which the compiler makes vectors of.
+pub(super) fn apply(key: [u8; 4], bytes: &mut [u8]) {
+    let word = u64::from_ne_bytes([key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]]);
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for bytes in words {
+        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_is_masked_byte_by_byte() {
+        let key = [1, 20, 0x55, 0xff];
+        for length in 0..100 {
+            let plain: Vec<u8> = (0..length).map(|i| (i * 7) as u8).collect();
+            let mut masked = plain.clone();
+            apply(key, &mut masked);
+            let expected: Vec<u8> = plain.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect();
+            assert_eq!(masked, expected);
+            apply(key, &mut masked);
+            assert_eq!(masked, plain);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! WebSocket, for servers and clients (RFC 6455). Feature `websocket`.
+//!
+//! ```no_run
+//! use tiderace::websocket::{Message, WebSocket};
+//! use tiderace::{Conn, Handler, Result, Server};
+//!
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     type Codec = WebSocket;
+//!
+//!     async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+//!         match message {
+//!             Message::Text(text) => conn.send(text).await,
+//!             Message::Binary(bytes) => conn.send(bytes).await,
+//!             _ => Ok(()),
+//!         }
+//!     }
+//! }
+//!
+//! fn main() -> Result {
+//!     Server::new().listen("tcp://127.0.0.1:9001", WebSocket::default(), || Echo)?.run()
+//! }
+//! ```
+//!
+//! The library makes the handshake, answers pings and closes, puts fragments together, and checks what the RFC has
+//! checked. `on_open` is called when the handshake has been made. A message that comes in one frame is lent from the
+//! connection's buffer, in which its mask was taken off.
+
+mod assembly;
+mod client;
+mod codec;
+mod decoder;
+mod encoder;
+mod error;
+mod frame;
+mod handshake;
+mod mask;
+mod message;
+mod shared;
+
+pub use client::{HandshakeError, Opened, WebSocketConnector};
+pub use codec::WebSocket;
+pub use decoder::WebSocketDecoder;
+pub use encoder::{Accept, WebSocketEncoder};
+pub use error::{SendError, WebSocketError};
+pub use message::{Close, CloseCode, Fragment, Message, Ping, Pong, Prepared};
+
+use codec::Config;

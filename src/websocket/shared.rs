@@ -1,0 +1,47 @@
+//! What both halves of a connection know.
+
+use super::Config;
+use super::handshake::Asked;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+/// Which end this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Server,
+    Client,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) role: Role,
+    pub(super) config: Arc<Config>,
+    pub(super) phase: Cell<Phase>,
+    /// A handshake that the handler is to answer.
+    pub(super) asked: RefCell<Option<Box<Asked>>>,
+    /// The handshake was made, and nobody was told.
+    pub(super) has_opened: Cell<bool>,
+}
+
+/// Where in its life the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Handshake,
+    Open,
+    /// A close was sent, behind which nothing may be.
+    Closed,
+}
+
+impl Shared {
+    pub(super) fn new(role: Role, config: Arc<Config>) -> Shared {
+        // A client makes its handshake before it has a codec.
+        let phase = if role == Role::Server { Phase::Handshake } else { Phase::Open };
+        let (phase, asked, has_opened) = (Cell::new(phase), RefCell::default(), Cell::new(false));
+        Shared { role, config, phase, asked, has_opened }
+    }
+
+    pub(super) fn open(&self) {
+        self.phase.set(Phase::Open);
+        self.has_opened.set(true);
+    }
+}

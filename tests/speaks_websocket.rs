@@ -1,0 +1,633 @@
+//! WebSocket: what is right is understood, what is wrong is told so, and others' implementations agree.
+#![cfg(feature = "websocket")]
+
+mod support;
+
+use proptest::prelude::*;
+use std::io::{Cursor, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use support::*;
+use tiderace::codec::{Codec, Decoder, Input};
+use tiderace::http::{Response, Status};
+use tiderace::websocket::{
+    Accept, Close, CloseCode, Fragment, HandshakeError, Message, Ping, Prepared, SendError, WebSocket,
+    WebSocketConnector, WebSocketError,
+};
+use tiderace::{CloseReason, Conn, Error, Group, Handler, Result, Server, block_on};
+use tungstenite::protocol::frame::coding::CloseCode as TheirCode;
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Message as Theirs, WebSocket as TheirSocket};
+
+/// Echoes, and does what it is told.
+#[derive(Clone)]
+struct Echo(Sender<String>);
+
+impl Handler for Echo {
+    type Codec = WebSocket;
+
+    async fn on_open(&mut self, conn: &mut Conn<WebSocket>) -> Result {
+        conn.send("welcome").await
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+        match message {
+            Message::Text("fail") => Err(Error::msg("as asked")),
+            Message::Text("close") => {
+                conn.close();
+                Ok(())
+            }
+            Message::Text("close 4000") => {
+                conn.send(&Close { code: CloseCode(4000), reason: "as asked" }).await?;
+                let error = conn.send("too late").await.unwrap_err();
+                assert_eq!(error.downcast_ref(), Some(&SendError::Closed));
+                Ok(())
+            }
+            Message::Text("fragments") => {
+                for fragment in [Fragment::text("grü".as_bytes()), Fragment::more(b""), Fragment::last(b"n")] {
+                    conn.send(&fragment).await?;
+                }
+                let error = conn.send(&Fragment::last(b"")).await.unwrap_err();
+                assert_eq!(error.downcast_ref(), Some(&SendError::Fragment));
+                Ok(())
+            }
+            Message::Text("prepared") => conn.send(&Prepared::text("prepared")).await,
+            Message::Text(text) => conn.send(text).await,
+            Message::Binary(bytes) => conn.send(bytes).await,
+            other => {
+                self.0.send(format!("{other:?}"))?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<WebSocket>, reason: &CloseReason) {
+        let _ = self.0.send(reason.to_string());
+    }
+}
+
+fn echo(codec: WebSocket) -> (Running, Events<String>) {
+    let (sender, told) = events();
+    (serve(2, codec, move || Echo(sender.clone())), told)
+}
+
+/// A client of theirs that has been welcomed.
+fn client(server: &Running) -> TheirSocket<TcpStream> {
+    let url = format!("ws://{}/", server.address);
+    let (mut socket, _) = tungstenite::client(url, server.connect()).expect("a handshake");
+    assert_eq!(socket.read().unwrap(), Theirs::text("welcome"));
+    socket
+}
+
+#[track_caller]
+fn echoes(socket: &mut TheirSocket<TcpStream>, message: Theirs) {
+    socket.send(message.clone()).unwrap();
+    assert!(socket.read().unwrap() == message, "another message came back");
+}
+
+#[test]
+fn messages_of_every_length_come_back() {
+    let (server, told) = echo(WebSocket::default());
+    let mut socket = client(&server);
+    for length in [0, 1, 125, 126, 127, 4_095, 65_535, 65_536, 1_000_000] {
+        echoes(&mut socket, Theirs::binary(noise(1, length)));
+        echoes(&mut socket, Theirs::text("ü".repeat(length / 2)));
+    }
+    socket.send(Theirs::text("fragments")).unwrap();
+    assert_eq!(socket.read().unwrap(), Theirs::text("grün"));
+    echoes(&mut socket, Theirs::text("prepared"));
+    socket.send(Theirs::Ping(b"is anybody there?".as_slice().into())).unwrap();
+    assert_eq!(socket.read().unwrap(), Theirs::Pong(b"is anybody there?".as_slice().into()));
+    socket.close(None).unwrap();
+    assert!(matches!(socket.read(), Ok(Theirs::Close(None))));
+    assert!(matches!(socket.read(), Err(tungstenite::Error::ConnectionClosed)));
+    assert_eq!(told.next(), "closed here");
+}
+
+/// The code that a server closes with.
+fn close_code(socket: &mut TheirSocket<TcpStream>) -> u16 {
+    loop {
+        match socket.read().expect("a close") {
+            Theirs::Close(Some(close)) => return close.code.into(),
+            Theirs::Close(None) => return 0,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_peer_is_told_why_it_ends() {
+    let (server, told) = echo(WebSocket::default().max_message(1_000));
+    for (message, code, reason) in [
+        (Theirs::text("close"), 1000, "closed here"),
+        (Theirs::text("close 4000"), 4000, "closed here"),
+        (Theirs::text("fail"), 1011, "handler error: as asked"),
+        (Theirs::binary(vec![0; 1_001]), 1009, "protocol error: expected a frame of at most 1000 bytes, met 1001"),
+    ] {
+        let mut socket = client(&server);
+        socket.send(message).unwrap();
+        assert_eq!(close_code(&mut socket), code);
+        assert_eq!(told.next(), reason);
+    }
+    let mut socket = client(&server);
+    let stopping = std::thread::spawn(move || server.stop(PATIENCE));
+    assert_eq!(close_code(&mut socket), 1001);
+    drop(socket);
+    stopping.join().unwrap();
+}
+
+/// A handshake, with fields that may be other ones.
+fn handshake(fields: &str) -> String {
+    format!("GET /chat?a=b HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
+}
+
+const RIGHT: &str = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// The head of a response, and what stands behind it.
+fn ask(server: &Running, request: &str) -> (TcpStream, String) {
+    let mut stream = server.connect();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    (stream, String::from_utf8(head).unwrap())
+}
+
+#[test]
+fn handshakes_are_what_the_rfc_says_or_are_refused() {
+    let codec = WebSocket::default().protocols(["v2", "v1"]).origins(["https://good.example"]);
+    let (server, _told) = echo(codec);
+    let right = format!("{RIGHT}Origin: https://good.example\r\n");
+    let (_, head) =
+        ask(&server, &handshake(&format!("{right}Sec-WebSocket-Protocol: v0, v1\r\nSec-WebSocket-Protocol: v2\r\n")));
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    assert!(head.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
+    assert!(head.contains("\r\nSec-WebSocket-Protocol: v2\r\n") && !head.contains("Extensions"), "{head}");
+    for (from, to, status) in [
+        ("Upgrade: websocket\r\n", "", 426),
+        ("Upgrade: websocket", "Upgrade: h2c", 426),
+        ("Connection: keep-alive, Upgrade", "Connection: keep-alive", 400),
+        ("Version: 13", "Version: 8", 426),
+        ("Sec-WebSocket-Version: 13\r\n", "", 426),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ==", 400),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "!", 400),
+        ("Sec-WebSocket-Key: ", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Key: ", 400),
+        ("https://good.example", "https://bad.example", 403),
+        ("Origin: https://good.example\r\n", "", 403),
+        ("Connection:", "Content-Length: 5\r\nContent-Length: 6\r\nConnection:", 400),
+    ] {
+        let (mut stream, head) = ask(&server, &handshake(&right.replace(from, to)));
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{from} -> {to}: {head}");
+        assert_eq!(head.contains("\r\nSec-WebSocket-Version: 13\r\n"), status == 426, "{head}");
+        let _ = read_to_end(&mut stream);
+    }
+    let (_, head) = ask(&server, &handshake(&right).replace("GET", "POST"));
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+}
+
+/// Decides on handshakes by itself, and answers other requests.
+struct Gate;
+
+impl Handler for Gate {
+    type Codec = WebSocket;
+
+    async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+        match message {
+            Message::Handshake(request) => {
+                assert_eq!((request.path(), request.query()), ("/chat", Some("a=b")));
+                let error = conn.send("too early").await.unwrap_err();
+                assert_eq!(error.downcast_ref(), Some(&SendError::NotOpen));
+                tiderace::sleep(Duration::from_millis(1)).await;
+                if request.cookies().any(|cookie| cookie == ("token", "good")) {
+                    let error = conn.send(&Accept::with_protocol("unasked")).await.unwrap_err();
+                    assert_eq!(error.downcast_ref(), Some(&SendError::Protocol));
+                    conn.send(&Accept::with_protocol("chat")).await
+                } else {
+                    conn.send(&Response::text("who are you?\n").status(Status::UNAUTHORIZED)).await
+                }
+            }
+            Message::Http(request) => {
+                let text = format!("{} {}", request.path(), String::from_utf8_lossy(request.body()));
+                conn.send(&Response::text(&text)).await
+            }
+            Message::Text(text) => conn.send(text).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_handler_lets_in_whom_it_wants_and_answers_others_on_the_same_port() {
+    let server = serve(1, WebSocket::default().ask().with_http(), || Gate);
+    let mut stream = server.connect();
+    // Requests first, on the connection that becomes a WebSocket, and a first frame that does not wait.
+    let chat = format!("{RIGHT}Sec-WebSocket-Protocol: chat\r\n");
+    let requests = format!(
+        "POST /page HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody{}{}",
+        handshake(&chat),
+        handshake(&format!("{chat}Cookie: token=good\r\n"))
+    );
+    stream.write_all(requests.as_bytes()).unwrap();
+    stream.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).unwrap();
+    let mut all = Vec::new();
+    while !all.ends_with(b"\x81\x02hi") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        all.push(byte[0]);
+    }
+    let all = String::from_utf8_lossy(&all);
+    assert!(all.contains("\r\n\r\n/page bodyHTTP/1.1 401 Unauthorized\r\n"), "{all}");
+    assert!(
+        all.contains("who are you?\nHTTP/1.1 101 ") && all.contains("\r\nSec-WebSocket-Protocol: chat\r\n"),
+        "{all}"
+    );
+}
+
+/// A raw connection behind its handshake and its welcome.
+fn open(server: &Running) -> TcpStream {
+    let (mut stream, head) = ask(server, &handshake(RIGHT));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let mut welcome = [0; 9];
+    stream.read_exact(&mut welcome).unwrap();
+    assert_eq!(&welcome, b"\x81\x07welcome");
+    stream
+}
+
+/// A frame of a client.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ 0..=125 => frame.push(0x80 | length as u8),
+        length @ 126..=0xffff => frame.extend([&[0xfe][..], &(length as u16).to_be_bytes()].concat()),
+        length => frame.extend([&[0xff][..], &(length as u64).to_be_bytes()].concat()),
+    }
+    let key = [7, 77, 177, 255];
+    frame.extend(key);
+    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
+
+/// The close code that wrong frames are answered with.
+fn refused(server: &Running, frames: &[u8]) -> u16 {
+    let mut stream = open(server);
+    stream.write_all(frames).unwrap();
+    let all = read_to_end(&mut stream);
+    assert_eq!(all[0], 0x88, "a close, not {all:?}");
+    u16::from_be_bytes([all[2], all[3]])
+}
+
+#[test]
+fn wrong_frames_are_refused_with_their_codes() {
+    let (server, _told) = echo(WebSocket::default().max_fragments(10).max_controls(50));
+    let text = frame(0x81, b"text");
+    let unmasked = [0x81, 4, b't', b'e', b'x', b't'];
+    for (frames, code) in [
+        (unmasked.to_vec(), 1002),
+        (frame(0xc1, b"compressed"), 1002),
+        (frame(0xa1, b"reserved"), 1002),
+        (frame(0x83, b"opcode"), 1002),
+        (frame(0x8b, b"opcode"), 1002),
+        (frame(0x80, b"continues nothing"), 1002),
+        ([frame(0x01, b"begun"), text.clone()].concat(), 1002),
+        (frame(0x09, b"ping in fragments"), 1002),
+        (frame(0x89, &[0; 126]), 1002),
+        (frame(0x88, b"x"), 1002),
+        (frame(0x88, &1005_u16.to_be_bytes()), 1002),
+        (frame(0x88, &999_u16.to_be_bytes()), 1002),
+        (frame(0x88, b"\x03\xe8\xff"), 1007),
+        (frame(0x81, b"\xff"), 1007),
+        (frame(0x81, b"\xed\xa0\x80"), 1007),
+        ([frame(0x01, b"\xc3"), frame(0x80, b"(")].concat(), 1007),
+        ([frame(0x01, b"\xc3"), frame(0x00, b""), frame(0x80, b"")].concat(), 1007),
+        // Refused with the first fragment that can not be right, not with the last.
+        (frame(0x01, b"\xff"), 1007),
+        // A length in more bytes than it needs, and one beyond all measure.
+        ([&[0x81, 0xfe, 0, 4, 0, 0, 0, 0][..], b"text"].concat(), 1002),
+        ([&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0][..], b"text"].concat(), 1002),
+        ([0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff].to_vec(), 1009),
+        ([vec![frame(0x01, b"a")], vec![frame(0x00, b"a"); 10]].concat().concat(), 1009),
+        (vec![frame(0x8a, b"pong"); 200].concat(), 1008),
+    ] {
+        assert_eq!(refused(&server, &frames), code, "{:x?}", &frames[..frames.len().min(40)]);
+    }
+    // Beside each of them, others go on.
+    echoes(&mut client(&server), Theirs::text("still here"));
+}
+
+#[test]
+fn no_cut_makes_a_difference() {
+    let messages = [
+        frame(0x81, "grün".as_bytes()),
+        frame(0x01, "gr\u{fc}".as_bytes()[..3].as_ref()),
+        frame(0x89, b"in between"),
+        frame(0x00, "\u{fc}".as_bytes()[1..].as_ref()),
+        frame(0x80, b"n"),
+        frame(0x82, &noise(1, 300)),
+        frame(0x88, b"\x03\xe8bye"),
+    ];
+    let stream = [handshake(RIGHT).into_bytes(), messages.concat()].concat();
+    let decode = |cuts: &[usize], seam: usize| {
+        let (mut decoder, _) = WebSocket::default().show_controls().halves();
+        let (mut received, mut from, mut found) = (Vec::new(), 0, Vec::new());
+        for end in cuts.iter().copied().chain([stream.len()]) {
+            received.extend_from_slice(&stream[from..end]);
+            from = end;
+            while !received.is_empty() {
+                let (first, second) = received.split_at(seam.min(received.len()));
+                let Some(end) = decoder.frame_end(Input::new(first, second)).unwrap() else { break };
+                let mut frame: Vec<u8> = received.drain(..end).collect();
+                if decoder.is_message(&mut frame).unwrap() {
+                    found.push(format!("{:?}", decoder.decode(&mut frame).unwrap()));
+                }
+                if decoder.has_answer() {
+                    tiderace::codec::encode_to_vec(&mut Answers(&mut decoder), &()).unwrap();
+                }
+            }
+        }
+        assert!(received.is_empty());
+        found
+    };
+    let expected = decode(&[], 0);
+    assert_eq!(expected.len(), 5, "{expected:?}");
+    assert_eq!(expected[0], "Text(\"grün\")");
+    let bytes: Vec<usize> = (0..stream.len()).collect();
+    for i in 0..=stream.len() {
+        assert_eq!(decode(&[i], 0), expected, "cut {i}");
+        assert_eq!(decode(&[], i), expected, "seam {i}");
+    }
+    assert_eq!(decode(&bytes, 0), expected);
+    assert_eq!(decode(&bytes, 5), expected);
+}
+
+/// Takes a decoder's answers.
+struct Answers<'a, D>(&'a mut D);
+
+impl<D: Decoder> tiderace::codec::Encoder<()> for Answers<'_, D> {
+    type Error = std::convert::Infallible;
+
+    fn encode(&mut self, _: &(), output: &mut tiderace::codec::Output<'_>) -> Result<(), Self::Error> {
+        self.0.answer(output);
+        Ok(())
+    }
+}
+
+/// What our decoder makes of frames: messages, and why it refuses the rest.
+fn ours(frames: &[u8]) -> (Vec<Theirs>, Option<WebSocketError>) {
+    let (mut decoder, _) = WebSocket::default().show_controls().max_controls(u32::MAX).halves();
+    let mut request = handshake(RIGHT).into_bytes();
+    decoder.frame_end(Input::from(&*request)).unwrap();
+    decoder.is_message(&mut request).unwrap();
+    tiderace::codec::encode_to_vec(&mut Answers(&mut decoder), &()).unwrap();
+    let (mut found, mut rest) = (Vec::new(), frames.to_vec());
+    while !rest.is_empty() {
+        let end = match decoder.frame_end(Input::from(&*rest)) {
+            Ok(Some(end)) => end,
+            Ok(None) => return (found, None),
+            Err(error) => return (found, Some(error)),
+        };
+        let mut frame: Vec<u8> = rest.drain(..end).collect();
+        match decoder.is_message(&mut frame) {
+            Ok(false) => continue,
+            Ok(true) => {}
+            Err(error) => return (found, Some(error)),
+        }
+        found.push(match decoder.decode(&mut frame) {
+            Ok(Message::Text(text)) => Theirs::text(text),
+            Ok(Message::Binary(bytes)) => Theirs::binary(bytes.to_vec()),
+            Ok(Message::Ping(bytes)) => Theirs::Ping(bytes.to_vec().into()),
+            Ok(Message::Pong(bytes)) => Theirs::Pong(bytes.to_vec().into()),
+            Ok(Message::Close(close)) => Theirs::Close(close.map(|close| tungstenite::protocol::CloseFrame {
+                code: TheirCode::from(close.code.0),
+                reason: close.reason.into(),
+            })),
+            Ok(_) => unreachable!(),
+            Err(error) => return (found, Some(error)),
+        });
+    }
+    (found, None)
+}
+
+/// A stream whose writes go nowhere.
+struct OneWay(Cursor<Vec<u8>>);
+
+impl Read for OneWay {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(to)
+    }
+}
+
+impl Write for OneWay {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What theirs makes of them.
+fn theirs(frames: &[u8]) -> (Vec<Theirs>, bool) {
+    let config = WebSocketConfig::default().max_message_size(Some(1 << 20)).max_frame_size(Some(1 << 20));
+    let mut socket = TheirSocket::from_raw_socket(OneWay(Cursor::new(frames.to_vec())), Role::Server, Some(config));
+    let mut found = Vec::new();
+    loop {
+        match socket.read() {
+            // So they tell of a close code that may not be sent.
+            Ok(Theirs::Close(Some(close))) if close.reason == "Protocol violation" => return (found, true),
+            Ok(message) => {
+                let is_last = message.is_close();
+                found.push(message);
+                if is_last {
+                    return (found, false);
+                }
+            }
+            Err(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
+                return (found, false);
+            }
+            Err(tungstenite::Error::Io(_)) => return (found, false),
+            Err(_) => return (found, true),
+        }
+    }
+}
+
+fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+    let first = prop_oneof![
+        8 => prop::sample::select(vec![0x81_u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
+        1 => any::<u8>(),
+    ];
+    let payload = prop_oneof![
+        4 => "\\PC{0,40}".prop_map(String::into_bytes),
+        2 => prop::collection::vec(any::<u8>(), 0..200),
+    ];
+    (first, payload).prop_map(|(first, payload)| frame(first, &payload))
+}
+
+proptest! {
+    #[test]
+    fn both_implementations_agree(frames in prop::collection::vec(any_frame(), 0..12), cut in any::<prop::sample::Index>(), flip in any::<Option<(prop::sample::Index, u8)>>()) {
+        let mut stream = frames.concat();
+        if let Some((at, bit)) = flip.filter(|_| !stream.is_empty()) {
+            let at = at.index(stream.len());
+            stream[at] ^= 1 << (bit % 8);
+        }
+        let end = stream.len() - cut.index(stream.len() + 1) * usize::from(cut.index(3) == 0);
+        stream.truncate(end);
+        let ((our, refused), (their, they_refuse)) = (ours(&stream), theirs(&stream));
+        match refused {
+            None => {
+                prop_assert_eq!(our, their, "{:x?}", &stream);
+                prop_assert!(!they_refuse, "only they refuse {stream:x?}");
+            }
+            // They look at a text when it is whole, and at a length not so closely.
+            Some(WebSocketError::NotUtf8) => prop_assert!(their.starts_with(&our), "{stream:x?}"),
+            Some(WebSocketError::Frame(rule)) if rule.contains("few bytes") => {
+                prop_assert!(their.starts_with(&our), "{stream:x?}");
+            }
+            // Whether they refuse it too can not be told: they wait for the rest of a frame that we refuse by its head.
+            Some(error) => prop_assert_eq!(our, their, "{}: {:x?}", error, &stream),
+        }
+    }
+}
+
+#[test]
+fn a_client_understands_their_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        #[expect(clippy::result_large_err, reason = "it is theirs")]
+        let check = |request: &tungstenite::handshake::server::Request, response| {
+            assert_eq!(request.uri().to_string(), "/chat?room=1");
+            assert_eq!(request.headers()["x-token"], "secret");
+            Ok(response)
+        };
+        let mut socket = tungstenite::accept_hdr(stream, check).unwrap();
+        loop {
+            match socket.read() {
+                Ok(message) if message.is_text() || message.is_binary() => socket.send(message).unwrap(),
+                Ok(Theirs::Ping(_)) => {}
+                Ok(Theirs::Close(close)) => {
+                    // Its answer leaves with this.
+                    let _ = socket.flush();
+                    return close.map(|close| (u16::from(close.code), close.reason.to_string()));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    block_on(async {
+        let connector = WebSocketConnector::new(&format!("ws://{address}/chat?room=1")).unwrap();
+        let codec = WebSocket::default().show_controls();
+        let opened = connector.header("X-Token", "secret").limits(&codec).connect().await.unwrap();
+        assert_eq!(opened.protocol, None);
+        let mut socket = opened.framed();
+        for length in [0, 125, 126, 65_535, 65_536, 500_000] {
+            let bytes = noise(2, length);
+            socket.send(&bytes).await.unwrap();
+            assert!(matches!(socket.next().await.unwrap(), Some(Message::Binary(back)) if back == bytes));
+        }
+        socket.send("grün").await.unwrap();
+        assert!(matches!(socket.next().await.unwrap(), Some(Message::Text("grün"))));
+        socket.send(&Ping(b"?")).await.unwrap();
+        assert!(matches!(socket.next().await.unwrap(), Some(Message::Pong(b"?"))));
+        socket.send(&Close { code: CloseCode::NORMAL, reason: "done" }).await.unwrap();
+        assert!(
+            matches!(socket.next().await.unwrap(), Some(Message::Close(Some(close))) if close.code == CloseCode::NORMAL)
+        );
+        assert!(socket.next().await.unwrap().is_none());
+    });
+    assert_eq!(serving.join().unwrap(), Some((1000, "done".to_owned())));
+}
+
+#[test]
+fn clients_and_servers_of_ours_talk_and_say_what_is_wrong() {
+    let (server, told) = echo(WebSocket::default().protocols(["chat"]));
+    let url = format!("ws://{}/", server.address);
+    block_on(async {
+        let connector = WebSocketConnector::new(&url).unwrap().protocols(["other", "chat"]);
+        let opened = connector.connect().await.unwrap();
+        assert_eq!(opened.protocol.as_deref(), Some("chat"));
+        let mut socket = opened.framed();
+        assert!(matches!(socket.next().await.unwrap(), Some(Message::Text("welcome"))));
+        socket.send("hello").await.unwrap();
+        assert!(matches!(socket.next().await.unwrap(), Some(Message::Text("hello"))));
+        socket.send(&Close { code: CloseCode(4321), reason: "" }).await.unwrap();
+        assert!(socket.next().await.unwrap().is_none());
+        for wrong in ["http://h/", "ws://", "ws:///path", "ws://h h/", "wss://h/", "ws://a@b/"] {
+            let error = WebSocketConnector::new(wrong).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&HandshakeError::Url(wrong.to_owned())), "{wrong}");
+        }
+        let injected = WebSocketConnector::new(&url).unwrap().header("X", "a\r\nY: b").connect().await.unwrap_err();
+        assert!(matches!(injected.downcast_ref(), Some(HandshakeError::Field(_))), "{injected}");
+    });
+    assert_eq!(told.next(), "closed here");
+    let refusing = serve(1, WebSocket::default().origins(["nobody"]), {
+        let (sender, _) = events();
+        move || Echo(sender.clone())
+    });
+    let error = block_on(async {
+        WebSocketConnector::new(&format!("ws://{}", refusing.address)).unwrap().connect().await.unwrap_err()
+    });
+    assert_eq!(error.to_string(), "expected 101 Switching Protocols, met HTTP/1.1 403 Forbidden");
+}
+
+/// Joins a group when it opens.
+struct Guest(Group<WebSocket>);
+
+impl Handler for Guest {
+    type Codec = WebSocket;
+
+    async fn on_open(&mut self, conn: &mut Conn<WebSocket>) -> Result {
+        self.0.join(conn);
+        Ok(())
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+        match message {
+            Message::Text(text) => self.0.try_send(text),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn groups_reach_those_whose_handshake_is_made_and_nobody_else() {
+    let group = Group::new(WebSocket::default());
+    let room = group.clone();
+    let server = Server::new().cores(2).listen("tcp://127.0.0.1:0", WebSocket::default(), move || Guest(room.clone()));
+    let server = Running::start(server.unwrap());
+    let url = format!("ws://{}/", server.address);
+    let mut guests: Vec<_> = (0..10).map(|_| tungstenite::client(&url, server.connect()).unwrap().0).collect();
+    // One that has not said what it wants is no guest.
+    let mut silent = server.connect();
+    until("all have joined", || group.len() == 10);
+    guests[0].send(Theirs::text("hello, all")).unwrap();
+    for guest in &mut guests {
+        assert_eq!(guest.read().unwrap(), Theirs::text("hello, all"));
+    }
+    silent.write_all(handshake(RIGHT).as_bytes()).unwrap();
+    let mut first = [0; 12];
+    silent.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 101");
+}
+
+#[test]
+fn a_peer_that_pings_and_does_not_read_is_not_read_either() {
+    let (server, _told) = echo(WebSocket::default().max_controls(u32::MAX));
+    let mut stream = open(&server);
+    stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let pings = vec![frame(0x89, &[b'x'; 125]); 1_000].concat();
+    let mut sent = 0_usize;
+    // What the system buffers on both ways, and the write queue; not for ever.
+    while let Ok(n) = stream.write(&pings) {
+        sent += n;
+        assert!(sent < 100 << 20, "{sent} bytes were taken, and none of the answers");
+    }
+    echoes(&mut client(&server), Theirs::text("still here"));
+}
