@@ -268,3 +268,20 @@ fn hello_http_says_hello() {
     client.0.read_to_string(&mut all).unwrap();
     assert!(all.contains("\r\n\r\ntextHTTP/1.1 200 OK\r\n") && all.ends_with("\r\n\r\nHello, World!"), "{all}");
 }
+
+#[cfg(feature = "websocket")]
+#[test]
+fn ws_client_and_ws_echo_talk_to_each_other() {
+    let mut server = example("ws_echo", &["--cores", "2"]);
+    let url = format!("ws://{}/", server.address());
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    let mut command = std::process::Command::new(path.join("examples/ws_client"));
+    command.args(["--addr", &url]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut client = command.spawn().unwrap();
+    client.stdin.take().unwrap().write_all("hello\ngrün\n".as_bytes()).unwrap();
+    let output = client.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "hello\ngrün\n");
+}

@@ -34,17 +34,22 @@ impl Class {
         Class(fitting.unwrap_or(0) as u8)
     }
 
-    /// The class for the next read: one larger, up to `largest`, when this one filled its ring (there was more to be
-    /// had), one smaller when it used less than an eighth.
+    /// The class for the next ring: one larger, up to `largest`, when this one was filled (there was more to be had), one
+    /// smaller when what it held at once was less than an eighth.
     #[inline]
-    pub(crate) fn after_read(self, read: usize, filled: bool, largest: Class) -> Class {
+    pub(crate) fn after_read(self, held: usize, filled: bool, largest: Class) -> Class {
         if filled && self < largest {
             Class(self.0 + 1)
-        } else if self.0 > 0 && read > 0 && read < self.bytes() / 8 {
+        } else if self.0 > 0 && held > 0 && held < self.bytes() / 8 {
             Class(self.0 - 1)
         } else {
             self
         }
+    }
+
+    /// The smallest one of more than so many bytes.
+    fn above(bytes: usize) -> Option<Class> {
+        Class::BYTES.iter().position(|class| *class > bytes).map(|class| Class(class as u8))
     }
 
     #[inline]
@@ -71,6 +76,23 @@ impl Pool {
     #[inline]
     pub(crate) fn ring(&mut self, class: Class) -> Box<Ring> {
         self.rings[class.0 as usize].pop().unwrap_or_else(|| Box::new(Ring::with_capacity(class.bytes())))
+    }
+
+    /// A larger ring, with what was in this one.
+    #[cold]
+    pub(crate) fn enlarge(&mut self, mut ring: Box<Ring>) -> Box<Ring> {
+        match Class::above(ring.capacity()) {
+            Some(class) => {
+                let mut larger = self.ring(class);
+                ring.move_to(&mut larger);
+                self.give_ring(ring);
+                larger
+            }
+            None => {
+                ring.resize(2 * ring.capacity());
+                ring
+            }
+        }
     }
 
     /// Takes an empty ring back. One that has grown past the classes is freed.

@@ -23,13 +23,15 @@ pub(crate) struct Ring {
     len: usize,
     /// Where a frame that wraps is made contiguous.
     scratch: Vec<u8>,
+    /// It is full, and the frame in it has not come to its end.
+    wants_room: bool,
 }
 
 impl Ring {
     /// A ring of at least `capacity` bytes, rounded up to a power of two.
     pub(crate) fn with_capacity(capacity: usize) -> Ring {
         let block = vec![0; capacity.max(1).next_power_of_two()].into_boxed_slice();
-        Ring { block, head: 0, len: 0, scratch: Vec::new() }
+        Ring { block, head: 0, len: 0, scratch: Vec::new(), wants_room: false }
     }
 
     #[inline]
@@ -156,6 +158,24 @@ impl Ring {
     pub(crate) fn rewind(&mut self) {
         debug_assert!(self.is_empty());
         self.head = 0;
+    }
+
+    /// Has whoever lends it exchange it for a larger one.
+    #[cold]
+    pub(crate) fn ask_for_room(&mut self) {
+        self.wants_room = true;
+    }
+
+    #[inline]
+    pub(crate) fn wants_room(&self) -> bool {
+        self.wants_room
+    }
+
+    /// Moves the input into a ring that is empty and large enough.
+    pub(crate) fn move_to(&mut self, other: &mut Ring) {
+        self.input().copy_to(&mut other.block[..self.len]);
+        (other.head, other.len) = (0, self.len);
+        (self.head, self.len, self.wants_room) = (0, 0, false);
     }
 
     /// Moves the input to a block of at least `capacity` bytes; never to one that is too small for it.

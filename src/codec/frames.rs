@@ -5,8 +5,8 @@ use crate::buffer::{Input, Ring};
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Where the frame at the ring's front ends, if it has come in full. If it has not, sees to it that it can: the ring grows
-/// with what was received, never with what was announced.
+/// Where the frame at the ring's front ends, if it has come in full. If it has not, sees to it that it can: the ring asks
+/// for room when it is full of what was received, never for what was announced.
 #[inline]
 pub(crate) fn frame_end<D: Decoder>(
     decoder: &mut D,
@@ -60,7 +60,7 @@ fn make_room(ring: &mut Ring, max: usize) -> Result<(), ProtocolError> {
         return Err(ProtocolError::Unfinished { received: ring.len(), max });
     }
     if ring.is_full() {
-        ring.resize(2 * ring.capacity());
+        ring.ask_for_room();
     }
     Ok(())
 }

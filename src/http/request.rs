@@ -36,11 +36,18 @@ impl<'a> Request<'a> {
     pub fn path(&self) -> &'a str {
         let target = self.target();
         // The absolute form, which proxies are sent (RFC 9112, section 3.2.2).
-        let path = match target.split_once("://") {
-            Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |at| &rest[at..]),
-            _ => target,
+        let path = if target.starts_with('/') {
+            target
+        } else {
+            match target.split_once("://") {
+                Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
+                None => target,
+            }
         };
-        path.split('?').next().unwrap_or_default()
+        match memchr::memchr(b'?', path.as_bytes()) {
+            Some(at) => &path[..at],
+            None => path,
+        }
     }
 
     /// What stands behind the question mark, not decoded.

@@ -23,6 +23,8 @@ pub struct Response<'a> {
     /// As they are written.
     fields: Vec<u8>,
     invalid_field: bool,
+    /// The media type is one of ours, which need not be looked through.
+    is_known_type: bool,
     content: Content<'a>,
     closes: bool,
 }
@@ -39,7 +41,8 @@ impl<'a> Response<'a> {
     /// A response without a body.
     pub fn new(status: Status) -> Response<'a> {
         let content = Content::Lent(&[]);
-        Response { status, media_type: None, fields: Vec::new(), invalid_field: false, content, closes: false }
+        let (fields, invalid_field, is_known_type) = (Vec::new(), false, false);
+        Response { status, media_type: None, fields, invalid_field, is_known_type, content, closes: false }
     }
 
     /// `200 OK` with a body of a media type, such as `image/png`.
@@ -49,17 +52,17 @@ impl<'a> Response<'a> {
 
     /// `200 OK` with text.
     pub fn text(text: &'a str) -> Response<'a> {
-        Response::with_body("text/plain; charset=utf-8", text.as_bytes())
+        Response { is_known_type: true, ..Response::with_body("text/plain; charset=utf-8", text.as_bytes()) }
     }
 
     /// `200 OK` with HTML.
     pub fn html(html: &'a str) -> Response<'a> {
-        Response::with_body("text/html; charset=utf-8", html.as_bytes())
+        Response { is_known_type: true, ..Response::with_body("text/html; charset=utf-8", html.as_bytes()) }
     }
 
     /// `200 OK` with JSON.
     pub fn json(json: &'a str) -> Response<'a> {
-        Response::with_body("application/json", json.as_bytes())
+        Response { is_known_type: true, ..Response::with_body("application/json", json.as_bytes()) }
     }
 
     /// `200 OK` with shared bytes, which are not copied if they are many.
@@ -203,7 +206,8 @@ pub(super) fn write(
     exchange: &Exchange,
     output: &mut Output<'_>,
 ) -> Result<(), ResponseError> {
-    if response.invalid_field || response.media_type.is_some_and(|media_type| !is_field_value(media_type)) {
+    let media_type = response.media_type.filter(|_| !response.is_known_type);
+    if response.invalid_field || media_type.is_some_and(|media_type| !is_field_value(media_type)) {
         return Err(ResponseError::Field);
     }
     if exchange.chunked.get() {
@@ -216,14 +220,9 @@ pub(super) fn write(
         }
         None => return Err(ResponseError::Status(response.status.0)),
     }
-    with_http_date(|date| {
-        output.put_slice(b"Date: ");
-        output.put_slice(date);
-        output.put_slice(b"\r\n");
-    });
+    with_http_date(|date| output.put_slice(date));
     if let Some(media_type) = response.media_type {
-        output.put_slice(b"Content-Type: ");
-        output.put_slice(media_type.as_bytes());
+        output.put_prefixed(*b"Content-Type: ", media_type.as_bytes());
         output.put_slice(b"\r\n");
     }
     output.put_slice(&response.fields);
@@ -278,7 +277,6 @@ fn put_length(length: usize, output: &mut Output<'_>) {
             break;
         }
     }
-    output.put_slice(b"Content-Length: ");
-    output.put_slice(&digits[at..]);
+    output.put_prefixed(*b"Content-Length: ", &digits[at..]);
     output.put_slice(b"\r\n\r\n");
 }

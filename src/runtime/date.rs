@@ -4,7 +4,7 @@ use super::current::with_current;
 use crate::io::wall_time;
 use std::cell::Cell;
 
-const LENGTH: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
+const LENGTH: usize = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".len();
 const SECOND: u64 = 1_000_000_000;
 
 /// What a core has written last, and in which second of its own.
@@ -17,7 +17,7 @@ pub(crate) fn coarse_seconds() -> u32 {
     with_current(|core| (core.now.get() / SECOND) as u32).unwrap_or(0)
 }
 
-/// Calls `write` with the date (RFC 9110, section 5.6.7). On a core it may be a second late.
+/// Calls `write` with the field of the date (RFC 9110, section 6.6.1), line end included. On a core it may be a second late.
 pub(crate) fn with_http_date(write: impl FnOnce(&[u8])) {
     let date = with_current(|core| {
         let second = core.now.get() / SECOND;
@@ -33,7 +33,7 @@ pub(crate) fn with_http_date(write: impl FnOnce(&[u8])) {
 
 fn format() -> [u8; LENGTH] {
     let mut date = [0; LENGTH];
-    let text = httpdate::fmt_http_date(wall_time());
-    date.copy_from_slice(text.as_bytes());
+    let line = format!("Date: {}\r\n", httpdate::fmt_http_date(wall_time()));
+    date.copy_from_slice(line.as_bytes());
     date
 }

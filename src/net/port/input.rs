@@ -63,7 +63,7 @@ impl Port {
                 Poll::Pending => self.state.clear(Flag::READABLE),
             }
         }
-        self.class.set(self.class.get().after_read(total, ring.is_full(), core.largest_ring));
+        self.class.set(self.class.get().after_read(ring.len(), ring.is_full(), core.largest_ring));
         core.meter.received(total);
         self.keep(ring);
         if self.has(Flag::NEWS) {
@@ -105,6 +105,9 @@ impl Port {
     #[inline]
     pub(crate) fn put_ring(&self, mut ring: Box<Ring>) {
         self.state.clear(Flag::LENT);
+        if ring.wants_room() {
+            ring = self.core.pool.borrow_mut().enlarge(ring);
+        }
         if ring.capacity() > Class::LARGEST.bytes() && ring.len() < ring.capacity() / 4 && !ring.is_empty() {
             // A rare giant has passed.
             ring.resize(Class::LARGEST.bytes());
