@@ -1,6 +1,6 @@
 //! Sends WebSocket messages back.
 //!
-//!     cargo run --release --example ws_echo --features websocket -- [--addr IP:PORT] [--cores N]
+//!     cargo run --release --example ws_echo --features websocket -- [--addr IP:PORT] [--cores N] [--compress yes|no]
 //!
 //! In a browser's console, `s = new WebSocket("ws://127.0.0.1:9001"); s.onmessage = m => console.log(m.data)`, and then
 //! `s.send("hello")`:
@@ -9,7 +9,7 @@
 
 mod support;
 
-use tiderace::websocket::{Message, WebSocket};
+use tiderace::websocket::{Deflate, Message, WebSocket};
 use tiderace::{Conn, Handler, Result};
 
 // ANCHOR: handler
@@ -32,7 +32,10 @@ impl Handler for Echo {
 const LONGEST: usize = 16 * 1024 * 1024;
 
 fn main() -> Result {
-    let args = support::args("127.0.0.1:9001", &[])?;
-    let codec = WebSocket::default().max_message(LONGEST).max_frame(LONGEST);
+    let args = support::args("127.0.0.1:9001", &[("compress", "yes")])?;
+    let mut codec = WebSocket::default().max_message(LONGEST).max_frame(LONGEST);
+    if args.get::<String>("compress")? == "yes" {
+        codec = codec.compress(Deflate::default().keep_contexts().threshold(0));
+    }
     support::run(args.server.listen(args.addr, codec, || Echo)?)
 }

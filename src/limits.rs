@@ -48,6 +48,10 @@ pub(crate) const WEBSOCKET_MESSAGE: usize = 1024 * 1024;
 #[cfg(feature = "websocket")]
 pub(crate) const WEBSOCKET_FRAGMENTS: u32 = 131_072;
 
+/// Shorter messages are not worth the time that it takes to compress them.
+#[cfg(feature = "websocket")]
+pub(crate) const WEBSOCKET_COMPRESSED: usize = 1024;
+
 /// Pings and the like that a peer may send in a second: far more than anybody has a use for.
 #[cfg(feature = "websocket")]
 pub(crate) const WEBSOCKET_CONTROLS: u32 = 1000;

@@ -12,7 +12,7 @@ use support::*;
 use tiderace::codec::{Codec, Decoder, Input};
 use tiderace::http::{Response, Status};
 use tiderace::websocket::{
-    Accept, Close, CloseCode, Fragment, HandshakeError, Message, Ping, Prepared, SendError, WebSocket,
+    Accept, Close, CloseCode, Deflate, Fragment, HandshakeError, Message, Ping, Prepared, SendError, WebSocket,
     WebSocketConnector, WebSocketError,
 };
 use tiderace::{CloseReason, Conn, Error, Group, Handler, Result, Server, block_on};
@@ -594,6 +594,74 @@ impl Handler for Guest {
             _ => Ok(()),
         }
     }
+}
+
+#[test]
+fn messages_are_compressed_where_both_can() {
+    for (server, client) in [
+        (Deflate::default(), Deflate::default()),
+        (Deflate::default().keep_contexts(), Deflate::default().keep_contexts().level(9)),
+        (Deflate::default().keep_contexts().window_bits(9), Deflate::default()),
+        (Deflate::default(), Deflate::default().keep_contexts().window_bits(10)),
+    ] {
+        let (server, _told) = echo(WebSocket::default().compress(server.threshold(0)));
+        block_on(async {
+            let connector = WebSocketConnector::new(&format!("ws://{}/", server.address)).unwrap();
+            let limits = WebSocket::default().compress(client.threshold(10));
+            let mut socket = connector.limits(&limits).connect().await.unwrap().framed();
+            assert!(matches!(socket.next().await.unwrap(), Some(Message::Text("welcome"))));
+            for round in 0..20 {
+                for length in [0, 9, 10, 1_000, 100_000] {
+                    let text = "grün ".repeat(length / 5 + round);
+                    socket.send(&*text).await.unwrap();
+                    assert!(matches!(socket.next().await.unwrap(), Some(Message::Text(back)) if back == text));
+                    let bytes = noise(round as u64, length);
+                    socket.send(&bytes).await.unwrap();
+                    assert!(matches!(socket.next().await.unwrap(), Some(Message::Binary(back)) if back == bytes));
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn what_is_compressed_wrongly_or_too_well_is_refused() {
+    let (server, _told) = echo(WebSocket::default().max_message(100_000).compress(Deflate::default()));
+    let asked = format!("{RIGHT}Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n");
+    // Zeros, a thousand to one: 100,000 and some are too many.
+    let mut bomb = flate2_of(&vec![0; 101_000]);
+    for (frames, code) in [
+        (frame(0xc2, &std::mem::take(&mut bomb)), 1009),
+        (frame(0xc1, b"\xff\xff\xff\xff"), 1002),
+        (frame(0xc1, &flate2_of(b"\xff\xfe")), 1007),
+        ([frame(0x41, &flate2_of(b"abc")), frame(0xc0, b"")].concat(), 1002),
+    ] {
+        let (mut stream, head) = ask(&server, &handshake(&asked));
+        let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
+        assert!(head.contains(&format!("\r\nSec-WebSocket-Extensions: {agreed}")), "{head}");
+        let mut welcome = [0; 9];
+        stream.read_exact(&mut welcome).unwrap();
+        stream.write_all(&frames).unwrap();
+        let all = read_to_end(&mut stream);
+        assert_eq!((all[0], u16::from_be_bytes([all[2], all[3]])), (0x88, code));
+    }
+    // In fragments it is as good as in one piece.
+    let (mut stream, _) = ask(&server, &handshake(&asked));
+    let compressed = flate2_of("grün".as_bytes());
+    let (first, rest) = compressed.split_at(3);
+    stream.write_all(&[frame(0x41, first), frame(0x89, b""), frame(0x80, rest)].concat()).unwrap();
+    let mut back = [0; 9 + 2 + 7];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back[9..], [b"\x8a\x00\x81\x05", "grün".as_bytes()].concat());
+}
+
+/// Compressed as a message is.
+fn flate2_of(message: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::with_capacity(message.len() + 100);
+    let mut deflate = flate2::Compress::new(flate2::Compression::best(), false);
+    deflate.compress_vec(message, &mut compressed, flate2::FlushCompress::Sync).unwrap();
+    compressed.truncate(compressed.len() - 4);
+    compressed
 }
 
 #[test]

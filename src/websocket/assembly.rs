@@ -5,6 +5,7 @@ use super::{Config, WebSocketError};
 #[derive(Debug)]
 pub(super) struct Assembly {
     pub(super) is_text: bool,
+    pub(super) is_compressed: bool,
     pub(super) bytes: Vec<u8>,
     /// So many of them are whole characters, if it is text.
     valid: usize,
@@ -12,8 +13,13 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    pub(super) fn new(is_text: bool) -> Assembly {
-        Assembly { is_text, bytes: Vec::new(), valid: 0, fragments: 0 }
+    pub(super) fn new(is_text: bool, is_compressed: bool) -> Assembly {
+        Assembly { is_text, is_compressed, bytes: Vec::new(), valid: 0, fragments: 0 }
+    }
+
+    /// A message that has come as a whole.
+    pub(super) fn whole(is_text: bool, bytes: Vec<u8>) -> Assembly {
+        Assembly { is_text, is_compressed: false, bytes, valid: 0, fragments: 1 }
     }
 
     /// Appends a fragment. Of a text, what has come so far must be one, but for a character that is not yet whole.
@@ -26,7 +32,7 @@ impl Assembly {
             return Err(WebSocketError::MessageTooLong { max: config.max_message });
         }
         self.bytes.extend_from_slice(payload);
-        if self.is_text {
+        if self.is_text && !self.is_compressed {
             match std::str::from_utf8(&self.bytes[self.valid..]) {
                 Ok(_) => self.valid = self.bytes.len(),
                 Err(error) if error.error_len().is_none() && !is_final => self.valid += error.valid_up_to(),

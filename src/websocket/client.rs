@@ -1,8 +1,8 @@
 //! The client's side of the handshake: RFC 6455, section 4.1.
 
 use super::codec::WebSocket;
-use super::handshake;
 use super::shared::Role;
+use super::{Negotiated, handshake};
 use crate::client::Connector;
 use crate::connection::{Handle, Handler};
 use crate::error::{Error, Result};
@@ -141,7 +141,7 @@ impl WebSocketConnector {
         self
     }
 
-    /// The limits of what is received: those of `codec`.
+    /// The limits of what is received, and the compression: those of `codec`.
     pub fn limits(mut self, codec: &WebSocket) -> WebSocketConnector {
         self.codec.config = codec.config.clone();
         self
@@ -178,6 +178,9 @@ impl WebSocketConnector {
         if !self.protocols.is_empty() {
             request += &format!("Sec-WebSocket-Protocol: {}\r\n", self.protocols.join(", "));
         }
+        if let Some(deflate) = &self.codec.config.deflate {
+            request += &format!("Sec-WebSocket-Extensions: {}\r\n", deflate.offer());
+        }
         request += "\r\n";
         let mut stream = self.connector.connect().await?;
         let limit = self.connector.limit();
@@ -187,12 +190,12 @@ impl WebSocketConnector {
             self.check(&head, &key).map_err(Error::from)
         });
         let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        let protocol = shaken.await.unwrap_or_else(late)?;
-        Ok(Opened { stream, codec: self.codec.clone(), protocol })
+        let (protocol, negotiated) = shaken.await.unwrap_or_else(late)?;
+        Ok(Opened { stream, codec: WebSocket { negotiated, ..self.codec.clone() }, protocol })
     }
 
-    /// Whether the answer is that to `key`; the subprotocol that it has chosen.
-    fn check(&self, head: &[u8], key: &str) -> Result<Option<String>, HandshakeError> {
+    /// Whether the answer is that to `key`; the subprotocol that it has chosen, and the compression.
+    fn check(&self, head: &[u8], key: &str) -> Result<(Option<String>, Option<Negotiated>), HandshakeError> {
         let mut fields = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut fields);
         if !response.parse(head).is_ok_and(|parsed| parsed.is_complete()) {
@@ -217,16 +220,25 @@ impl WebSocketConnector {
         if field("sec-websocket-accept") != (Some(&handshake::accept_value(key)), false) {
             return Err(HandshakeError::Answer("expected the answer to this key, met another"));
         }
-        if field("sec-websocket-extensions").0.is_some() {
-            return Err(HandshakeError::Answer("expected no extension, because none was asked for"));
-        }
-        match field("sec-websocket-protocol") {
-            (None, _) => Ok(None),
-            (Some(protocol), false) if self.protocols.iter().any(|asked| asked == protocol) => {
-                Ok(Some(protocol.to_owned()))
+        let negotiated = match (field("sec-websocket-extensions"), &self.codec.config.deflate) {
+            ((None, _), _) => None,
+            ((Some(answer), false), Some(deflate)) => {
+                let confirmed = deflate.confirm(answer);
+                Some(
+                    confirmed
+                        .ok_or(HandshakeError::Answer("expected the compression that was asked for, met another"))?,
+                )
             }
-            _ => Err(HandshakeError::Answer("expected a subprotocol that was asked for, met another")),
-        }
+            _ => return Err(HandshakeError::Answer("expected no extension that was not asked for")),
+        };
+        let protocol = match field("sec-websocket-protocol") {
+            (None, _) => None,
+            (Some(protocol), false) if self.protocols.iter().any(|asked| asked == protocol) => {
+                Some(protocol.to_owned())
+            }
+            _ => return Err(HandshakeError::Answer("expected a subprotocol that was asked for, met another")),
+        };
+        Ok((protocol, negotiated))
     }
 }
 

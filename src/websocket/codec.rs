@@ -3,6 +3,7 @@
 use super::decoder::WebSocketDecoder;
 use super::encoder::WebSocketEncoder;
 use super::shared::{Role, Shared};
+use super::{Deflate, Negotiated};
 use crate::codec::Codec;
 use crate::http::Http;
 use crate::limits;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 pub struct WebSocket {
     pub(super) role: Role,
     pub(super) config: Arc<Config>,
+    /// What a client has agreed on with its server.
+    pub(super) negotiated: Option<Negotiated>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,6 +32,7 @@ pub(super) struct Config {
     pub(super) shows_controls: bool,
     pub(super) shows_http: bool,
     pub(super) asks: bool,
+    pub(super) deflate: Option<Deflate>,
 }
 
 impl Default for WebSocket {
@@ -44,8 +48,9 @@ impl Default for WebSocket {
             shows_controls: false,
             shows_http: false,
             asks: false,
+            deflate: None,
         };
-        WebSocket { role: Role::Server, config: Arc::new(config) }
+        WebSocket { role: Role::Server, config: Arc::new(config), negotiated: None }
     }
 }
 
@@ -93,6 +98,12 @@ impl WebSocket {
         self.set(|config| config.origins = Some(origins.into_iter().map(Into::into).collect()))
     }
 
+    /// Compresses messages that are long enough, with peers that can (RFC 7692). Default: no. It costs processor time, and
+    /// where a page mixes secrets with what others may say, it can give secrets away by their length.
+    pub fn compress(self, deflate: Deflate) -> WebSocket {
+        self.set(|config| config.deflate = Some(deflate))
+    }
+
     /// Shows pings, pongs and closes to the handler. Default: no. They are answered in any case.
     pub fn show_controls(self) -> WebSocket {
         self.set(|config| config.shows_controls = true)
@@ -116,7 +127,7 @@ impl Codec for WebSocket {
     type Encoder = WebSocketEncoder;
 
     fn halves(&self) -> (WebSocketDecoder, WebSocketEncoder) {
-        let shared = Rc::new(Shared::new(self.role, self.config.clone()));
+        let shared = Rc::new(Shared::new(self.role, self.config.clone(), self.negotiated));
         let (http, responses) = match self.role {
             Role::Server => {
                 let (decoder, encoder) = self.config.http.halves();
@@ -128,6 +139,6 @@ impl Codec for WebSocket {
     }
 
     fn group_encoder(&self) -> WebSocketEncoder {
-        WebSocketEncoder::for_groups(Shared::new(self.role, self.config.clone()))
+        WebSocketEncoder::for_groups(Shared::new(self.role, self.config.clone(), None))
     }
 }

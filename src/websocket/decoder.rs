@@ -8,6 +8,7 @@ use super::{Close, CloseCode, Message, WebSocketError, mask};
 use crate::codec::{Decoder, Farewell, Input, Output};
 use crate::http::{RequestDecoder, Status};
 use crate::runtime::coarse_seconds;
+use flate2::Decompress;
 use std::rc::Rc;
 
 /// The receiving half of [`WebSocket`](super::WebSocket).
@@ -23,6 +24,8 @@ pub struct WebSocketDecoder {
     /// The message of fragments that is lent.
     whole: Option<Box<Assembly>>,
     answer: Option<Box<Answer>>,
+    /// Of a connection that keeps its own.
+    inflater: Option<Box<Decompress>>,
     /// Control frames in this second.
     controls: (u32, u32),
     /// The peer has sent its close, which was its last frame.
@@ -50,15 +53,28 @@ impl WebSocketDecoder {
     pub(super) fn new(shared: Rc<Shared>, http: Option<Box<RequestDecoder>>) -> WebSocketDecoder {
         let config = &shared.config;
         let max = config.max_frame.min(config.max_message);
-        let rules = Rules { is_masked: shared.role == Role::Server, max };
-        let (header, assembly, whole, answer) = (None, None, None, None);
-        WebSocketDecoder { shared, http, rules, header, assembly, whole, answer, controls: (0, 0), is_closed: false }
+        let rules =
+            Rules { is_masked: shared.role == Role::Server, may_be_compressed: shared.deflate.get().is_some(), max };
+        let (header, assembly, whole, answer, inflater) = (None, None, None, None, None);
+        WebSocketDecoder {
+            shared,
+            http,
+            rules,
+            header,
+            assembly,
+            whole,
+            answer,
+            inflater,
+            controls: (0, 0),
+            is_closed: false,
+        }
     }
 
     /// Reads requests as long as there is no WebSocket.
     fn http(&mut self) -> Option<&mut RequestDecoder> {
         if self.shared.phase.get() != Phase::Handshake {
             self.http = None;
+            self.rules.may_be_compressed = self.shared.deflate.get().is_some();
         }
         self.http.as_deref_mut()
     }
@@ -107,10 +123,15 @@ impl WebSocketDecoder {
                 if self.assembly.is_some() {
                     return Err(WebSocketError::Frame("expected the rest of a message, met another message"));
                 }
+                let is_text = header.opcode == Opcode::Text;
+                if header.is_final && header.is_compressed {
+                    self.whole =
+                        Some(Box::new(Assembly::whole(is_text, inflate(&self.shared, payload, &mut self.inflater)?)));
+                }
                 if header.is_final {
                     return Ok(true);
                 }
-                let mut assembly = Box::new(Assembly::new(header.opcode == Opcode::Text));
+                let mut assembly = Box::new(Assembly::new(is_text, header.is_compressed));
                 assembly.push(payload, false, config)?;
                 self.assembly = Some(assembly);
                 Ok(false)
@@ -120,6 +141,12 @@ impl WebSocketDecoder {
                     return Err(WebSocketError::Frame("expected a message, met the continuation of none"));
                 };
                 assembly.push(payload, header.is_final, config)?;
+                if header.is_final && assembly.is_compressed {
+                    assembly.bytes = inflate(&self.shared, &assembly.bytes, &mut self.inflater)?;
+                }
+                if header.is_final {
+                    self.whole = self.assembly.take();
+                }
                 Ok(header.is_final)
             }
             control => {
@@ -133,6 +160,27 @@ impl WebSocketDecoder {
                 Ok(shows)
             }
         }
+    }
+
+    /// The peer is to be told.
+    #[cold]
+    fn refuse(&mut self, error: WebSocketError) -> WebSocketError {
+        self.answer = Some(Box::new(Answer::Close { code: Some(error.code()), reason: error.to_string() }));
+        error
+    }
+
+    /// A message that does not lie in the connection's buffer.
+    fn lend_whole(&mut self) -> Result<Message<'_>, WebSocketError> {
+        let is_wrong =
+            self.whole.as_ref().is_some_and(|whole| whole.is_text && simdutf8::basic::from_utf8(&whole.bytes).is_err());
+        if is_wrong {
+            return Err(self.refuse(WebSocketError::NotUtf8));
+        }
+        let Some(whole) = &self.whole else { return Err(WebSocketError::Frame("expected a message, met none")) };
+        Ok(match whole.is_text {
+            true => Message::Text(simdutf8::basic::from_utf8(&whole.bytes).map_err(|_| WebSocketError::NotUtf8)?),
+            false => Message::Binary(&whole.bytes),
+        })
     }
 
     fn count_control(&mut self) -> Result<(), WebSocketError> {
@@ -156,6 +204,14 @@ impl WebSocketDecoder {
         };
         self.answer = Some(Box::new(answer));
         Ok(())
+    }
+}
+
+/// The message that was compressed.
+fn inflate(shared: &Shared, compressed: &[u8], own: &mut Option<Box<Decompress>>) -> Result<Vec<u8>, WebSocketError> {
+    match shared.deflate.get() {
+        Some(negotiated) => negotiated.inflate(compressed, own, shared.config.max_message),
+        None => Err(WebSocketError::Frame("expected no compression, because none was agreed on")),
     }
 }
 
@@ -185,17 +241,13 @@ impl Decoder for WebSocketDecoder {
         {
             return http.frame_end(input).map_err(WebSocketError::Http);
         }
-        self.find_frame(input).inspect_err(|error| {
-            self.answer = Some(Box::new(Answer::Close { code: Some(error.code()), reason: error.to_string() }));
-        })
+        self.find_frame(input).map_err(|error| self.refuse(error))
     }
 
     #[inline]
     fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, WebSocketError> {
         let Some(header) = self.header else { return Ok(self.shake_hands(frame)) };
-        self.pass(header, frame).inspect_err(|error| {
-            self.answer = Some(Box::new(Answer::Close { code: Some(error.code()), reason: error.to_string() }));
-        })
+        self.pass(header, frame).map_err(|error| self.refuse(error))
     }
 
     #[inline]
@@ -208,27 +260,16 @@ impl Decoder for WebSocketDecoder {
         };
         let payload = &frame[header.size..];
         Ok(match header.opcode {
+            Opcode::Text | Opcode::Binary | Opcode::Continuation if self.whole.is_some() => return self.lend_whole(),
             Opcode::Text => match simdutf8::basic::from_utf8(payload) {
                 Ok(text) => Message::Text(text),
-                Err(_) => {
-                    let error = WebSocketError::NotUtf8;
-                    self.answer = Some(Box::new(Answer::Close { code: Some(error.code()), reason: error.to_string() }));
-                    return Err(error);
-                }
+                Err(_) => return Err(self.refuse(WebSocketError::NotUtf8)),
             },
             Opcode::Binary => Message::Binary(payload),
             Opcode::Ping => Message::Ping(payload),
             Opcode::Pong => Message::Pong(payload),
             Opcode::Close => Message::Close(parse_close(payload)?),
-            Opcode::Continuation => {
-                // It is lent until the next frame is looked at, which then finds it gone.
-                let whole = self.assembly.take().ok_or(WebSocketError::Frame("expected a message, met none"))?;
-                let whole = self.whole.insert(whole);
-                match whole.is_text {
-                    true => Message::Text(std::str::from_utf8(&whole.bytes).map_err(|_| WebSocketError::NotUtf8)?),
-                    false => Message::Binary(&whole.bytes),
-                }
-            }
+            Opcode::Continuation => return Err(WebSocketError::Frame("expected a message, met none")),
         })
     }
 
@@ -294,7 +335,7 @@ impl WebSocketDecoder {
         match answer {
             Answer::Handshake { asked, protocol } => {
                 output.put_slice(handshake::response(&asked, protocol.as_deref()).as_bytes());
-                self.shared.open();
+                self.shared.open(&asked);
             }
             Answer::Refusal(status, why) => {
                 let length = why.len();

@@ -4,10 +4,11 @@ use super::error::SendError;
 use super::frame::{self, Opcode};
 use super::message::FragmentKind;
 use super::shared::{Phase, Role, Shared};
-use super::{Close, CloseCode, Fragment, Ping, Pong, Prepared, handshake};
+use super::{Close, CloseCode, Fragment, Negotiated, Ping, Pong, Prepared, handshake};
 use crate::codec::{Encoder, Output, encode_to_vec};
 use crate::http::{Chunk, Response, ResponseEncoder};
 use bytes::Bytes;
+use flate2::Compress;
 use std::rc::Rc;
 
 /// The sending half of [`WebSocket`](super::WebSocket).
@@ -19,6 +20,8 @@ pub struct WebSocketEncoder {
     is_fragmented: bool,
     /// Where a client's messages are masked.
     scratch: Vec<u8>,
+    /// Of a connection that keeps its own.
+    deflater: Option<Box<Compress>>,
 }
 
 /// Accepts a handshake that was [asked](super::WebSocket::ask) for.
@@ -49,7 +52,7 @@ pub(super) fn random_key() -> [u8; 4] {
 
 impl WebSocketEncoder {
     pub(super) fn new(shared: Rc<Shared>, responses: Option<ResponseEncoder>) -> WebSocketEncoder {
-        WebSocketEncoder { shared, responses, is_fragmented: false, scratch: Vec::new() }
+        WebSocketEncoder { shared, responses, is_fragmented: false, scratch: Vec::new(), deflater: None }
     }
 
     /// Encodes for connections whose handshakes are made.
@@ -75,7 +78,26 @@ impl WebSocketEncoder {
         if self.is_fragmented {
             return Err(SendError::Fragment);
         }
+        if let Some(deflate) = self.shared.deflate.get().filter(|deflate| payload.len() >= deflate.threshold) {
+            return self.compressed(deflate, opcode, payload, output);
+        }
         self.put(0x80 | opcode as u8, payload, output)
+    }
+
+    /// Compresses only what can be sent: a context that has seen a message must not be alone with it.
+    fn compressed(
+        &mut self,
+        deflate: Negotiated,
+        opcode: Opcode,
+        payload: &[u8],
+        output: &mut Output<'_>,
+    ) -> Result<(), SendError> {
+        if self.shared.phase.get() != Phase::Open {
+            return self.put(0x80 | opcode as u8, payload, output);
+        }
+        let mut compressed = Vec::new();
+        deflate.deflate(payload, &mut self.deflater, &mut compressed);
+        self.put(0xc0 | opcode as u8, &compressed, output)
     }
 
     fn control(&mut self, opcode: Opcode, payload: &[u8], output: &mut Output<'_>) -> Result<(), SendError> {
@@ -209,7 +231,7 @@ impl Encoder<Accept> for WebSocketEncoder {
             return Err(SendError::Protocol);
         }
         output.put_slice(handshake::response(&asked, accept.protocol.as_deref()).as_bytes());
-        self.shared.open();
+        self.shared.open(&asked);
         Ok(())
     }
 }

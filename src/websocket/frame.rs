@@ -23,6 +23,7 @@ impl Opcode {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub(super) is_final: bool,
+    pub(super) is_compressed: bool,
     pub(super) opcode: Opcode,
     pub(super) key: Option<[u8; 4]>,
     /// Of the header itself.
@@ -36,6 +37,8 @@ pub(super) struct Header {
 pub(super) struct Rules {
     /// Clients mask, servers do not.
     pub(super) is_masked: bool,
+    /// The first frame of a message may say that it is compressed.
+    pub(super) may_be_compressed: bool,
     pub(super) max: usize,
 }
 
@@ -53,8 +56,9 @@ impl Header {
             10 => Opcode::Pong,
             _ => return Err(WebSocketError::Frame("expected a known opcode, met another")),
         };
-        let is_final = first & 0x80 != 0;
-        if first & 0x70 != 0 {
+        let (is_final, is_compressed) = (first & 0x80 != 0, first & 0x40 != 0);
+        let begins = matches!(opcode, Opcode::Text | Opcode::Binary);
+        if first & 0x30 != 0 || is_compressed && !(rules.may_be_compressed && begins) {
             return Err(WebSocketError::Frame("expected reserved bits to be zero, met one that is set"));
         }
         let is_masked = second & 0x80 != 0;
@@ -94,7 +98,7 @@ impl Header {
                 return Ok(None);
             }
         }
-        Ok(Some(Header { is_final, opcode, key, size, length: length as usize }))
+        Ok(Some(Header { is_final, is_compressed, opcode, key, size, length: length as usize }))
     }
 }
 

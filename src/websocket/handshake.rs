@@ -1,6 +1,6 @@
 //! The opening handshake: RFC 6455, section 4.
 
-use super::Config;
+use super::{Config, Negotiated};
 use crate::http::{Request, Status, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -23,6 +23,8 @@ pub(super) struct Asked {
     pub(super) accept: String,
     /// Subprotocols, as the client prefers them.
     pub(super) protocols: Vec<String>,
+    /// How messages are to be compressed, and how that is said.
+    pub(super) deflate: Option<(Negotiated, String)>,
 }
 
 /// What comes of a request.
@@ -61,7 +63,12 @@ pub(super) fn examine(request: &Request<'_>, config: &Config) -> Outcome {
     let lists = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
     let protocols = lists.filter_map(|(_, list)| std::str::from_utf8(list).ok()).flat_map(|list| list.split(','));
     let protocols = protocols.map(|protocol| protocol.trim().to_owned()).collect();
-    Outcome::Asked(Asked { accept: accept_value(key), protocols })
+    let deflate = config.deflate.as_ref().and_then(|deflate| {
+        let named = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-extensions"));
+        let mut lists = named.filter_map(|(_, list)| std::str::from_utf8(list).ok());
+        lists.find_map(|list| deflate.accept(list))
+    });
+    Outcome::Asked(Asked { accept: accept_value(key), protocols, deflate })
 }
 
 /// The answer that makes the connection a WebSocket.
@@ -72,6 +79,9 @@ pub(super) fn response(asked: &Asked, protocol: Option<&str>) -> String {
     );
     if let Some(protocol) = protocol {
         response += &format!("Sec-WebSocket-Protocol: {protocol}\r\n");
+    }
+    if let Some((_, extension)) = &asked.deflate {
+        response += &format!("Sec-WebSocket-Extensions: {extension}\r\n");
     }
     response + "\r\n"
 }

@@ -31,6 +31,7 @@ mod assembly;
 mod client;
 mod codec;
 mod decoder;
+mod deflate;
 mod encoder;
 mod error;
 mod frame;
@@ -42,8 +43,10 @@ mod shared;
 pub use client::{HandshakeError, Opened, WebSocketConnector};
 pub use codec::WebSocket;
 pub use decoder::WebSocketDecoder;
+pub use deflate::Deflate;
 pub use encoder::{Accept, WebSocketEncoder};
 pub use error::{SendError, WebSocketError};
 pub use message::{Close, CloseCode, Fragment, Message, Ping, Pong, Prepared};
 
 use codec::Config;
+use deflate::Negotiated;

@@ -1,7 +1,7 @@
 //! What both halves of a connection know.
 
-use super::Config;
 use super::handshake::Asked;
+use super::{Config, Negotiated};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) phase: Cell<Phase>,
     /// A handshake that the handler is to answer.
     pub(super) asked: RefCell<Option<Box<Asked>>>,
+    /// How messages are compressed.
+    pub(super) deflate: Cell<Option<Negotiated>>,
     /// The handshake was made, and nobody was told.
     pub(super) has_opened: Cell<bool>,
 }
@@ -33,14 +35,15 @@ pub(super) enum Phase {
 }
 
 impl Shared {
-    pub(super) fn new(role: Role, config: Arc<Config>) -> Shared {
+    pub(super) fn new(role: Role, config: Arc<Config>, negotiated: Option<Negotiated>) -> Shared {
         // A client makes its handshake before it has a codec.
         let phase = if role == Role::Server { Phase::Handshake } else { Phase::Open };
         let (phase, asked, has_opened) = (Cell::new(phase), RefCell::default(), Cell::new(false));
-        Shared { role, config, phase, asked, has_opened }
+        Shared { role, config, phase, asked, deflate: Cell::new(negotiated), has_opened }
     }
 
-    pub(super) fn open(&self) {
+    pub(super) fn open(&self, asked: &Asked) {
+        self.deflate.set(asked.deflate.as_ref().map(|(negotiated, _)| *negotiated));
         self.phase.set(Phase::Open);
         self.has_opened.set(true);
     }
