@@ -264,3 +264,35 @@ fn a_flush_ends_when_the_system_has_everything_or_the_connection_is_gone() {
         assert!(matches!(block_on(handle.flush()), Err(Error::Closed)));
     }
 }
+
+#[test]
+fn wakes_that_race_with_a_wait_are_no_failure() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    let done = Arc::new(AtomicBool::new(false));
+    block_on(async {
+        let waker = std::future::poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let (waker, done) = (waker.clone(), done.clone());
+                thread::spawn(move || {
+                    while !done.load(SeqCst) {
+                        waker.wake_by_ref();
+                        thread::yield_now();
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..100_000 {
+            // Each waits until it is woken.
+            let mut is_first = true;
+            std::future::poll_fn(|_| match std::mem::take(&mut is_first) {
+                true => std::task::Poll::Pending,
+                false => std::task::Poll::Ready(()),
+            })
+            .await;
+        }
+        done.store(true, SeqCst);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}

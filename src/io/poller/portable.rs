@@ -46,7 +46,10 @@ impl Portable {
         };
         self.buffer.clear();
         match self.poller.wait(&mut self.buffer, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            // A notification that polling's `poll` backend (3.11) was told of before it was written is not there to be read.
+            Err(error) if !matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {
+                return Err(error);
+            }
             _ => {}
         }
         for event in self.buffer.iter().filter(|event| event.key != NOTIFY) {
