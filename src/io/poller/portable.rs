@@ -45,11 +45,14 @@ impl Portable {
             Wait::Forever => None,
         };
         self.buffer.clear();
-        match self.poller.wait(&mut self.buffer, timeout) {
-            // A notification that polling's `poll` backend (3.11) was told of before it was written is not there to be read.
-            Err(error) if !matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {
-                return Err(error);
-            }
+        let mut waited = self.poller.wait(&mut self.buffer, timeout);
+        // polling's `poll` backend (3.11) notes a notification before it writes it: a wait in between finds nothing to read.
+        // It has been notified then, and has to be asked once more, or it hears of no other.
+        while waited.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            waited = self.poller.wait(&mut self.buffer, Some(Duration::ZERO));
+        }
+        match waited {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
         for event in self.buffer.iter().filter(|event| event.key != NOTIFY) {
