@@ -1,9 +1,17 @@
-// A protocol of one's own, on a server and on a client: `cargo run --example protocol`.
+//! A protocol of one's own, on a server and on a client, which asks it once.
+//!
+//!     cargo run --release --example protocol -- [--addr IP:PORT] [--cores N]
+//!
+//! It takes a free port unless told otherwise, and prints what the server has answered:
+//!
+//!     Some(Note { kind: 7, text: "IS ANYBODY THERE?" })
+
+mod support;
 
 use std::thread;
 use std::time::Duration;
 use tiderace::codec::{Decoder, Encoder, Input, Output};
-use tiderace::{Address, Conn, Handler, Result, Server, connect};
+use tiderace::{Address, Conn, Handler, Result, connect};
 
 // ANCHOR: protocol
 /// A frame: one byte that says what it is, one byte that says how long its text is, and the text.
@@ -64,7 +72,8 @@ async fn ask(address: Address) -> Result {
 // ANCHOR_END: client
 
 fn main() -> Result {
-    let server = Server::new().cores(1).listen("tcp://127.0.0.1:0", Tagged, || Shout)?;
+    let args = support::args("127.0.0.1:0", &[])?;
+    let server = args.server.listen(args.addr, Tagged, || Shout)?;
     let (address, handle) = (server.local_addrs().remove(0), server.handle());
     let serving = thread::spawn(|| server.run());
 
