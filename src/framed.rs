@@ -80,6 +80,9 @@ impl<C: Codec> Framed<C> {
                 }
             }
             let port = self.stream.port();
+            if self.decoder.is_finished() {
+                return Poll::Ready(Ok(None));
+            }
             if ended && !self.decoder.may_end() {
                 return Poll::Ready(Err(Error::Protocol(ProtocolError::Truncated { received: 0 })));
             }
@@ -93,10 +96,11 @@ impl<C: Codec> Framed<C> {
         }
     }
 
-    /// Sends what the protocol answers by itself.
+    /// Sends what the protocol answers by itself. Not to who does not take what was sent before: then it waits, and what there
+    /// is to be answered next may take its place.
     fn answer(&mut self) {
-        if self.decoder.has_answer() {
-            let port = self.stream.port();
+        let port = self.stream.port();
+        if self.decoder.has_answer() && !port.is_above_high_water() {
             let _ = port.with_output(usize::MAX, |output| {
                 self.decoder.answer(output);
                 Ok::<_, std::convert::Infallible>(())
@@ -112,6 +116,7 @@ impl<C: Codec> Framed<C> {
                 return Ok(Some(end));
             }
             ring.consume(end);
+            self.answer();
         }
         Ok(None)
     }

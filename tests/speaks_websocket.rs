@@ -546,6 +546,35 @@ fn a_client_understands_their_server() {
 }
 
 #[test]
+fn a_client_answers_each_of_many_pings() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+        // In one piece, so that they are found in one look.
+        for i in 0..100 {
+            socket.write(Theirs::Ping(vec![i].into())).unwrap();
+        }
+        socket.flush().unwrap();
+        for i in 0..100 {
+            assert_eq!(socket.read().unwrap(), Theirs::Pong(vec![i].into()));
+        }
+        socket.send(Theirs::text("all of them")).unwrap();
+        // Not a clean end of the stream, but the closing handshake was made.
+        socket.close(None).unwrap();
+        assert!(socket.read().unwrap().is_close());
+        socket2::SockRef::from(socket.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    block_on(async {
+        let connector = WebSocketConnector::new(&format!("ws://{address}")).unwrap();
+        let mut socket = connector.connect().await.unwrap().framed();
+        assert!(matches!(socket.next().await.unwrap(), Some(Message::Text("all of them"))));
+        assert!(socket.next().await.unwrap().is_none());
+    });
+    serving.join().unwrap();
+}
+
+#[test]
 fn clients_and_servers_of_ours_talk_and_say_what_is_wrong() {
     let (server, told) = echo(WebSocket::default().protocols(["chat"]));
     let url = format!("ws://{}/", server.address);

@@ -169,6 +169,14 @@ pub trait Decoder {
         true
     }
 
+    /// Whether the peer has taken its leave: what becomes of the stream from here on is of no interest.
+    ///
+    /// The default says no.
+    #[inline]
+    fn is_finished(&self) -> bool {
+        false
+    }
+
     /// How many bytes of an unfinished frame may wait for its end, headers included. A peer that sends more without
     /// completing a frame is closed.
     ///

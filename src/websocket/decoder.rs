@@ -313,6 +313,10 @@ impl Decoder for WebSocketDecoder {
         self.answer = Some(Box::new(Answer::Close { code: Some(code), reason: String::new() }));
     }
 
+    fn is_finished(&self) -> bool {
+        self.is_closed
+    }
+
     fn may_end(&self) -> bool {
         self.assembly.is_none()
     }
