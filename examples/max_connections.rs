@@ -10,17 +10,8 @@
 mod support;
 
 use std::time::Duration;
-use tiderace::{Conn, Handler, Result, codec::Raw};
-
-struct Echo;
-
-impl Handler for Echo {
-    type Codec = Raw;
-
-    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
-        conn.send(bytes).await
-    }
-}
+use support::Echo;
+use tiderace::{Result, codec::Raw};
 
 fn main() -> Result {
     let args = support::args("127.0.0.1:1837", &[("max", "2")])?;

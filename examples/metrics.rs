@@ -11,17 +11,8 @@
 mod support;
 
 use std::time::Duration;
-use tiderace::{Conn, CoreMetrics, Handler, Result, codec::Raw};
-
-struct Echo;
-
-impl Handler for Echo {
-    type Codec = Raw;
-
-    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
-        conn.send(bytes).await
-    }
-}
+use support::Echo;
+use tiderace::{CoreMetrics, Result, codec::Raw};
 
 fn main() -> Result {
     let args = support::args("127.0.0.1:1846", &[("metrics", "127.0.0.1:9100")])?;

@@ -13,18 +13,9 @@
 mod support;
 
 use std::net::SocketAddr;
+use support::Echo;
 use tiderace::codec::{Lines, Raw};
 use tiderace::{Conn, DatagramHandler, Endpoint, Handler, Result, UdpSocket};
-
-struct Echo;
-
-impl Handler for Echo {
-    type Codec = Raw;
-
-    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
-        conn.send(bytes).await
-    }
-}
 
 #[derive(Clone)]
 struct Shout;

@@ -8,17 +8,8 @@
 
 mod support;
 
-use tiderace::{Conn, Handler, Result, codec::Raw};
-
-struct Echo;
-
-impl Handler for Echo {
-    type Codec = Raw;
-
-    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
-        conn.send(bytes).await
-    }
-}
+use support::Echo;
+use tiderace::{Result, codec::Raw};
 
 fn main() -> Result {
     let args = support::args("unix:///tmp/tiderace.sock", &[])?;

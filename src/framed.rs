@@ -101,10 +101,7 @@ impl<C: Codec> Framed<C> {
     fn answer(&mut self) {
         let port = self.stream.port();
         if self.decoder.has_answer() && !port.is_above_high_water() {
-            let _ = port.with_output(usize::MAX, |output| {
-                self.decoder.answer(output);
-                Ok::<_, std::convert::Infallible>(())
-            });
+            port.send_answer(&mut self.decoder);
             port.flush();
         }
     }

@@ -56,6 +56,10 @@ pub(crate) const WEBSOCKET_COMPRESSED: usize = 1024;
 #[cfg(feature = "websocket")]
 pub(crate) const WEBSOCKET_CONTROLS: u32 = 1000;
 
+/// What may be set as the longest body or message: beyond it, lengths and what is around them could no longer be added up.
+#[cfg(feature = "http")]
+pub(crate) const LONGEST: usize = isize::MAX as usize / 4;
+
 /// Connections that the page of metrics may have.
 #[cfg(feature = "metrics")]
 pub(crate) const PAGES: usize = 64;

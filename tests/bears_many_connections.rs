@@ -13,7 +13,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use support::handlers::EchoLines;
 use support::process::Process;
-use support::system::{alone, connections, descriptors, resident, ticks};
+use support::system::{alone, connections, resident, ticks};
 use support::*;
 use tiderace::codec::{LengthDelimited, Lines, Raw};
 use tiderace::{Bind, CloseReason, Conn, Group, Handler, Result, Server};

@@ -174,11 +174,6 @@ fn connections_that_are_abandoned_leave_nothing_behind() {
     }
 }
 
-/// Open descriptors of this process that are sockets of a server: other tests run beside this one, so only a fall is sure.
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
-}
-
 #[derive(Clone)]
 struct Touchy(Sender<String>);
 

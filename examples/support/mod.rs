@@ -1,9 +1,11 @@
-//! What the examples share: their arguments, and the line that says where they listen.
+//! What the examples share: their arguments, the line that says where they listen, and the handler of those that are not
+//! about handlers.
 #![allow(dead_code)]
 
 use std::collections::HashMap;
 use std::str::FromStr;
-use tiderace::{Error, Result, Server};
+use tiderace::codec::Raw;
+use tiderace::{Conn, Error, Handler, Result, Server};
 
 pub struct Args {
     /// `--addr`
@@ -47,4 +49,15 @@ pub fn run(server: Server) -> Result {
         println!("listening on {address}");
     }
     server.run()
+}
+
+/// Sends back what it receives.
+pub struct Echo;
+
+impl Handler for Echo {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
+        conn.send(bytes).await
+    }
 }

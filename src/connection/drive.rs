@@ -178,10 +178,7 @@ impl<H: Handler> Session<H> {
 
     /// Sends what the protocol answers by itself, and waits if the peer does not take it: who only asks is not read from.
     async fn answer(&mut self) -> Result<(), End> {
-        let _ = self.conn.link.with_output(usize::MAX, |output| {
-            self.decoder.answer(output);
-            Ok::<_, Infallible>(())
-        });
+        self.conn.link.send_answer(&mut self.decoder);
         while self.port().is_above_high_water() {
             poll_fn(|cx| self.port().poll_room(cx)).await.map_err(|error| End(CloseReason::Reset(error)))?;
         }
@@ -195,10 +192,7 @@ impl<H: Handler> Session<H> {
     pub(super) fn say_farewell(&mut self, why: Farewell) {
         self.decoder.farewell(why);
         if self.decoder.has_answer() {
-            let _ = self.conn.link.with_output(usize::MAX, |output| {
-                self.decoder.answer(output);
-                Ok::<_, Infallible>(())
-            });
+            self.conn.link.send_answer(&mut self.decoder);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Requests as a whole.
 
+#[cfg(feature = "websocket")]
+use super::Response;
 use super::chunks::{self, ChunksEnd};
 use super::exchange::Exchange;
 use super::head::{BodyLength, MOST_FIELDS};
@@ -46,7 +48,7 @@ impl Http {
 
     /// How many bytes a body may have. Default: 1 MiB.
     pub fn max_body(mut self, bytes: usize) -> Http {
-        self.max_body = bytes;
+        self.max_body = bytes.min(limits::LONGEST);
         self
     }
 
@@ -91,11 +93,16 @@ impl RequestDecoder {
         Request::new(&self.reader.head, frame, &[])
     }
 
-    /// The frame was dealt with.
-    #[cfg(feature = "websocket")]
+    /// The frame was dealt with; the next one is a head.
     pub(crate) fn pass_over(&mut self) {
         self.state = State::Head;
         self.reader.is_reading = false;
+    }
+
+    /// Answers a request that no handler sees, and closes.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn respond(&mut self, response: Response<'_>, output: &mut Output<'_>) {
+        self.reader.respond(response.close(), output);
     }
 
     fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
@@ -132,11 +139,7 @@ impl Decoder for RequestDecoder {
     type Error = HttpError;
 
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
-        let end = self.find_end(input);
-        if let Err(error) = &end {
-            self.reader.refuse(error);
-        }
-        end
+        self.find_end(input).inspect_err(|error| self.reader.refuse(error))
     }
 
     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Request<'a>, HttpError> {
@@ -145,8 +148,7 @@ impl Decoder for RequestDecoder {
             State::Body { head, total } => (*head, *total - *head),
             State::Chunks { head, .. } => (*head, chunks::join(&mut frame[*head..])?),
         };
-        self.state = State::Head;
-        self.reader.is_reading = false;
+        self.pass_over();
         self.reader.hand_over();
         Ok(Request::new(&self.reader.head, frame, &frame[head..head + length]))
     }

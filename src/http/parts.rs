@@ -108,8 +108,7 @@ impl PartDecoder {
     /// Whether the frame is for the handler, and what comes behind it.
     fn pass(&mut self, frame: &[u8]) -> Result<bool, HttpError> {
         let (is_message, next) = match self.state {
-            State::Head | State::Body(_) => (true, self.state),
-            State::Data(_) => (true, self.state),
+            State::Head | State::Body(_) | State::Data(_) => (true, self.state),
             State::Size => match size_line(Input::from(frame), 0)? {
                 Some((0, _)) => (false, State::Trailer(0)),
                 Some((size, _)) => (false, State::Data(size)),
@@ -130,11 +129,7 @@ impl Decoder for PartDecoder {
     type Error = HttpError;
 
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
-        let end = self.find_end(input);
-        if let Err(error) = &end {
-            self.reader.refuse(error);
-        }
-        end
+        self.find_end(input).inspect_err(|error| self.reader.refuse(error))
     }
 
     fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, HttpError> {

@@ -81,11 +81,15 @@ impl Reader {
         if let Some(status) = self.exchange.refusal.take()
             && !self.exchange.chunked.get()
         {
-            self.exchange.is_head.set(false);
-            let response = Response::text(status.reason()).status(status).close();
-            // Nothing in it can be refused.
-            let _ = response::write(&response, &self.exchange, output);
+            self.respond(Response::text(status.reason()).status(status).close(), output);
         }
+    }
+
+    /// Answers what no handler has asked for.
+    pub(super) fn respond(&mut self, response: Response<'_>, output: &mut Output<'_>) {
+        self.exchange.is_head.set(false);
+        // Nothing in it can be refused.
+        let _ = response::write(&response, &self.exchange, output);
     }
 
     pub(super) fn farewell(&mut self, why: Farewell) {

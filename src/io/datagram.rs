@@ -25,11 +25,7 @@ impl DatagramSocket {
     pub(crate) fn bind(address: &SockAddr, options: &ListenOptions, shared: bool) -> io::Result<DatagramSocket> {
         let socket = DatagramSocket::unbound(address, options)?;
         if shared || options.reuse_port {
-            if !options.reuse_port {
-                // Another process that also shares the port would be let in; so first see that nobody has it.
-                DatagramSocket::unbound(address, options)?.bind(address)?;
-            }
-            socket.set_reuse_port(true)?;
+            options.share_port(&socket, address, || DatagramSocket::unbound(address, options))?;
         }
         socket.bind(address)?;
         Ok(DatagramSocket(socket.into()))

@@ -117,6 +117,21 @@ impl Endpoint {
     }
 }
 
+/// What `make` makes of the first address with which it can.
+pub(crate) fn first_usable<T>(
+    addresses: &[SockAddr],
+    mut make: impl FnMut(&SockAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut failure = io::ErrorKind::AddrNotAvailable.into();
+    for address in addresses {
+        match make(address) {
+            Ok(made) => return Ok(made),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {

@@ -32,11 +32,7 @@ impl Listener {
         }
         let socket = Listener::unbound(address, options)?;
         if !address.is_unix() && (shared || options.reuse_port) {
-            if !options.reuse_port {
-                // Another process that also shares the port would be let in; so first see that nobody has it.
-                Listener::unbound(address, options)?.bind(address)?;
-            }
-            share_port(&socket)?;
+            options.share_port(&socket, address, || Listener::unbound(address, options))?;
         }
         Listener::listen(socket, address, options)
     }
@@ -44,7 +40,7 @@ impl Listener {
     /// One more listener for the port of a shared one.
     pub(crate) fn bind_another(address: &SockAddr, options: &ListenOptions) -> io::Result<Listener> {
         let socket = Listener::unbound(address, options)?;
-        share_port(&socket)?;
+        socket.set_reuse_port(true)?;
         Listener::listen(socket, address, options)
     }
 
@@ -93,12 +89,6 @@ impl Listener {
             },
         }
     }
-}
-
-/// `SO_REUSEPORT`: the kernel spreads connections over all sockets that share a port, on Linux; elsewhere it may leave them
-/// all to one, and sharing is for handing over.
-fn share_port(socket: &socket2::Socket) -> io::Result<()> {
-    socket.set_reuse_port(true)
 }
 
 #[cfg(target_os = "linux")]

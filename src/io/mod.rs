@@ -23,6 +23,7 @@ pub(crate) use batch::Batch;
 pub(crate) use clock::wall_time;
 pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
 pub(crate) use datagram::{BATCH, DatagramSocket, check_length};
+pub(crate) use endpoint::first_usable;
 pub(crate) use listener::{Accepted, Listener, SocketFile};
 pub(crate) use options::ListenOptions;
 pub(crate) use poller::{Event, Notifier, OpenPoller, Poller, Readiness, Wait};

@@ -1,7 +1,7 @@
 //! Socket options, before and after a socket is connected.
 
 use crate::limits;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockAddr, SockRef, TcpKeepalive};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -185,6 +185,21 @@ impl ListenOptions {
             bind_to_device(socket, device)?;
         }
         self.apply_buffers(&SocketOptions::of(socket.as_fd()))
+    }
+
+    /// Has a socket that is not bound yet share its port with others of this process (`SO_REUSEPORT`): on Linux the kernel
+    /// spreads peers over them; elsewhere it may leave them all to one, and sharing is for handing over.
+    pub(super) fn share_port(
+        &self,
+        socket: &socket2::Socket,
+        address: &SockAddr,
+        probe: impl FnOnce() -> io::Result<socket2::Socket>,
+    ) -> io::Result<()> {
+        if !self.reuse_port {
+            // Another process that also shares the port would be let in; so first see that nobody has it.
+            probe()?.bind(address)?;
+        }
+        socket.set_reuse_port(true)
     }
 
     fn apply_buffers(&self, options: &SocketOptions<'_>) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use super::listen::ListenUdp;
 use super::listen::sealed::Place;
 use crate::error::{Error, Result};
-use crate::io::{Address, DatagramSocket, Endpoint, ListenOptions};
+use crate::io::{Address, DatagramSocket, Endpoint, ListenOptions, first_usable};
 use crate::net::UdpSocket;
 use crate::runtime::{CatchPanic, Core, JoinHandle, sleep, spawn_local, yield_now};
 use std::future::{Future, poll_fn, ready};
@@ -113,14 +113,8 @@ impl DatagramListening {
 
 /// Binds the first address of a name that can be bound.
 fn bind(endpoint: &Endpoint, options: &ListenOptions, shared: bool) -> Result<DatagramSocket> {
-    let mut failure = io::ErrorKind::AddrNotAvailable.into();
-    for address in endpoint.resolve()? {
-        match DatagramSocket::bind(&address, options, shared) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failure = error,
-        }
-    }
-    Err(Error::Bind { address: endpoint.to_string(), source: failure })
+    let bound = first_usable(&endpoint.resolve()?, |address| DatagramSocket::bind(address, options, shared));
+    bound.map_err(|source| Error::Bind { address: endpoint.to_string(), source })
 }
 
 /// Handles datagrams until the server stops.

@@ -4,7 +4,7 @@ use super::bind::Bind;
 use super::datagram::DatagramListening;
 use crate::connection::{ConnectionLimit, Handler, Incoming, Session, Settings, drive};
 use crate::error::{Error, Result};
-use crate::io::{Address, Endpoint, ListenOptions, Listener, SocketFile};
+use crate::io::{Address, Endpoint, ListenOptions, Listener, SocketFile, first_usable};
 use crate::runtime::spawn_local;
 use socket2::SockAddr;
 use std::io;
@@ -216,14 +216,8 @@ impl StreamListening {
 /// Binds the first address of a name that can be bound.
 fn bind(endpoint: Endpoint, options: &ListenOptions) -> Result<Listener> {
     let endpoint = endpoint.for_streams()?;
-    let mut failure = io::ErrorKind::AddrNotAvailable.into();
-    for address in endpoint.resolve()? {
-        match Listener::bind(&address, options, true) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failure = error,
-        }
-    }
-    Err(Error::Bind { address: endpoint.to_string(), source: failure })
+    let bound = first_usable(&endpoint.resolve()?, |address| Listener::bind(address, options, true));
+    bound.map_err(|source| Error::Bind { address: endpoint.to_string(), source })
 }
 
 /// Makes a connection of an accepted socket.

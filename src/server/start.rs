@@ -19,14 +19,10 @@ use std::time::Duration;
 /// Runs a server until it is stopped. This thread becomes its first core.
 pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, control: Arc<Control>) -> Result {
     let cores = config.cores();
-    let processors = processors();
     // All that the cores need is opened before any of them accepts: from then on, descriptors may be short.
     let prepared: Result<Vec<(PreparedCore, Arc<Intake>)>> = (0..cores)
-        .map(|index| {
-            let processor =
-                config.pin.then(|| processors.get(index % processors.len().max(1)).copied().unwrap_or(index));
-            prepare(&config, index, processor)
-        })
+        .zip(processors_of_cores(&config))
+        .map(|(index, processor)| prepare(&config, index, processor))
         .collect();
     let (prepared, intakes): (Vec<PreparedCore>, Vec<Arc<Intake>>) = prepared?.into_iter().unzip();
     let intakes = Intakes::from(intakes);
@@ -49,6 +45,16 @@ pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, c
     let result = run_all(workers, &control);
     drop(files);
     result
+}
+
+/// The processor that each core is to keep to, from the first again where there are more cores; where it is not known which
+/// there are, the core's own number.
+fn processors_of_cores(config: &Config) -> impl Iterator<Item = Option<usize>> {
+    let known = if config.pin { processors() } else { Vec::new() };
+    let is_pinned = config.pin;
+    (0..).map(move |index: usize| {
+        is_pinned.then(|| known.get(index.checked_rem(known.len()).unwrap_or(0)).copied().unwrap_or(index))
+    })
 }
 
 fn prepare(config: &Config, index: usize, processor: Option<usize>) -> Result<(PreparedCore, Arc<Intake>)> {

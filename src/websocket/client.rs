@@ -253,7 +253,7 @@ async fn read_head(stream: &Stream) -> Result<Vec<u8>> {
                 let head = found.map(|found| found.map(|end| ring.contiguous(end)[..end].to_vec()));
                 match &head {
                     Ok(Some(head)) => ring.consume(head.len()),
-                    _ if ring.is_full() => ring.resize(2 * ring.capacity()),
+                    _ if ring.is_full() => ring.ask_for_room(),
                     _ => {}
                 }
                 port.put_ring(ring);

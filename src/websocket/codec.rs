@@ -62,12 +62,12 @@ impl WebSocket {
 
     /// How many bytes a message may have. Default: 1 MiB. A peer that sends more is told `1009` and closed.
     pub fn max_message(self, bytes: usize) -> WebSocket {
-        self.set(|config| config.max_message = bytes)
+        self.set(|config| config.max_message = bytes.min(limits::LONGEST))
     }
 
     /// How many bytes a frame may have. Default: 1 MiB.
     pub fn max_frame(self, bytes: usize) -> WebSocket {
-        self.set(|config| config.max_frame = bytes)
+        self.set(|config| config.max_frame = bytes.min(limits::LONGEST))
     }
 
     /// How many fragments a message may have. Default: 131,072.

@@ -6,7 +6,7 @@ use super::handshake::{self, Asked, Outcome};
 use super::shared::{Phase, Role, Shared};
 use super::{Close, CloseCode, Message, WebSocketError, mask};
 use crate::codec::{Decoder, Farewell, Input, Output};
-use crate::http::{RequestDecoder, Status};
+use crate::http::{RequestDecoder, Response, Status};
 use crate::runtime::coarse_seconds;
 use flate2::Decompress;
 use std::rc::Rc;
@@ -342,14 +342,13 @@ impl WebSocketDecoder {
                 self.shared.open(&asked);
             }
             Answer::Refusal(status, why) => {
-                let length = why.len();
-                let mut head = format!("HTTP/1.1 {} {}\r\n", status.0, status.reason());
+                let mut response = Response::text(why).status(status);
                 if status == Status::UPGRADE_REQUIRED {
-                    head += "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+                    response = response.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13");
                 }
-                head += "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n";
-                output.put_slice(format!("{head}Content-Length: {length}\r\n\r\n{why}").as_bytes());
-                output.finish();
+                if let Some(http) = &mut self.http {
+                    http.respond(response, output);
+                }
             }
             Answer::Pong(payload) if self.shared.phase.get() == Phase::Open => {
                 self.put(output, Opcode::Pong, &payload);
@@ -368,7 +367,6 @@ impl WebSocketDecoder {
     }
 
     fn put(&self, output: &mut Output<'_>, opcode: Opcode, payload: &[u8]) {
-        let key = (self.shared.role == Role::Client).then(super::encoder::random_key);
-        frame::put(output, 0x80 | opcode as u8, key, payload, &mut Vec::new());
+        frame::put(output, 0x80 | opcode as u8, self.shared.mask(), payload, &mut Vec::new());
     }
 }

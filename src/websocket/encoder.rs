@@ -3,7 +3,7 @@
 use super::error::SendError;
 use super::frame::{self, Opcode};
 use super::message::FragmentKind;
-use super::shared::{Phase, Role, Shared};
+use super::shared::{Phase, Shared};
 use super::{Close, CloseCode, Fragment, Negotiated, Ping, Pong, Prepared, handshake};
 use crate::codec::{Encoder, Output, encode_to_vec};
 use crate::http::{Chunk, Response, ResponseEncoder};
@@ -42,14 +42,6 @@ impl Accept {
     }
 }
 
-/// A mask that nobody can foresee (RFC 6455, section 10.3).
-pub(super) fn random_key() -> [u8; 4] {
-    let mut key = [0; 4];
-    // It fails only where the system has no randomness at all; a mask is then as good as none, and still right.
-    let _ = getrandom::fill(&mut key);
-    key
-}
-
 impl WebSocketEncoder {
     pub(super) fn new(shared: Rc<Shared>, responses: Option<ResponseEncoder>) -> WebSocketEncoder {
         WebSocketEncoder { shared, responses, is_fragmented: false, scratch: Vec::new(), deflater: None }
@@ -68,8 +60,7 @@ impl WebSocketEncoder {
             Phase::Handshake => return Err(SendError::NotOpen),
             Phase::Closed => return Err(SendError::Closed),
         }
-        let key = (self.shared.role == Role::Client).then(random_key);
-        frame::put(output, first, key, payload, &mut self.scratch);
+        frame::put(output, first, self.shared.mask(), payload, &mut self.scratch);
         Ok(())
     }
 

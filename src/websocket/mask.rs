@@ -1,5 +1,25 @@
 //! Masking: RFC 6455, section 5.3.
 
+use std::cell::RefCell;
+
+/// Masks that nobody can foresee (RFC 6455, section 10.3), so many by one system call.
+#[derive(Debug, Default)]
+pub(super) struct Masks(RefCell<Vec<[u8; 4]>>);
+
+const MASKS: usize = 64;
+
+impl Masks {
+    pub(super) fn next(&self) -> [u8; 4] {
+        let mut masks = self.0.borrow_mut();
+        if masks.is_empty() {
+            masks.resize(MASKS, [0; 4]);
+            // It fails only where the system has no randomness at all; a mask is then as good as none, and still right.
+            let _ = getrandom::fill(masks.as_flattened_mut());
+        }
+        masks.pop().unwrap_or_default()
+    }
+}
+
 /// Masks bytes, or takes their mask off, which is the same. By blocks of a fixed length, which the compiler makes vectors
 /// of, then by words.
 #[inline]

@@ -1,6 +1,7 @@
 //! What both halves of a connection know.
 
 use super::handshake::Asked;
+use super::mask::Masks;
 use super::{Config, Negotiated};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) asked: RefCell<Option<Box<Asked>>>,
     /// How messages are compressed.
     pub(super) deflate: Cell<Option<Negotiated>>,
+    masks: Masks,
     /// The handshake was made, and nobody was told.
     pub(super) has_opened: Cell<bool>,
 }
@@ -39,7 +41,12 @@ impl Shared {
         // A client makes its handshake before it has a codec.
         let phase = if role == Role::Server { Phase::Handshake } else { Phase::Open };
         let (phase, asked, has_opened) = (Cell::new(phase), RefCell::default(), Cell::new(false));
-        Shared { role, config, phase, asked, deflate: Cell::new(negotiated), has_opened }
+        Shared { role, config, phase, asked, deflate: Cell::new(negotiated), masks: Masks::default(), has_opened }
+    }
+
+    /// What the next frame is masked with: those of clients are.
+    pub(super) fn mask(&self) -> Option<[u8; 4]> {
+        (self.role == Role::Client).then(|| self.masks.next())
     }
 
     pub(super) fn open(&self, asked: &Asked) {

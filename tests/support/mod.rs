@@ -119,6 +119,11 @@ pub fn until(what: &str, mut met: impl FnMut() -> bool) {
     }
 }
 
+/// Open descriptors of this process: other tests run beside this one, so only a fall is sure. None where it can not be told.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
 /// Bytes that are the same for the same seed and repeat nowhere near.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

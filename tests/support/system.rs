@@ -22,10 +22,6 @@ pub fn connections(wanted: usize, ends: usize) -> usize {
     wanted.min((descriptor_limit() - 200) / ends)
 }
 
-pub fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
 /// The resident memory of a process, in bytes.
 pub fn resident(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();

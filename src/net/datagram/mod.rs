@@ -9,7 +9,7 @@ pub use sender::UdpSender;
 
 use super::connect::look_up;
 use crate::error::{Error, Result};
-use crate::io::{AddressError, Batch, DatagramSocket, Endpoint, ListenOptions, SocketOptions};
+use crate::io::{AddressError, Batch, DatagramSocket, Endpoint, ListenOptions, SocketOptions, first_usable};
 use crate::runtime::{Core, expect_current};
 use socket2::SockAddr;
 use std::fmt;
@@ -73,7 +73,7 @@ impl UdpSocket {
         let core = expect_current("UdpSocket::bind");
         let (endpoint, addresses) = resolve(to).await?;
         let options = ListenOptions { reuse_port: endpoint.reuse_port, ..ListenOptions::default() };
-        let socket = first(&addresses, |address| DatagramSocket::bind(address, &options, false));
+        let socket = first_usable(&addresses, |address| DatagramSocket::bind(address, &options, false));
         let socket = socket.map_err(|source| Error::Bind { address: endpoint.to_string(), source })?;
         Ok(UdpSocket::new(&core, socket, false)?)
     }
@@ -93,7 +93,7 @@ impl UdpSocket {
     {
         let core = expect_current("UdpSocket::connect");
         let (endpoint, addresses) = resolve(to).await?;
-        let socket = first(&addresses, DatagramSocket::connect);
+        let socket = first_usable(&addresses, DatagramSocket::connect);
         let socket = socket.map_err(|source| Error::Connect { address: endpoint.to_string(), source })?;
         Ok(UdpSocket::new(&core, socket, false)?)
     }
@@ -229,18 +229,6 @@ where
     let endpoint = to.try_into().map_err(|error| Error::Address(error.into()))?.for_datagrams()?;
     let addresses = look_up(&endpoint).await.map_err(Error::Address)?;
     Ok((endpoint, addresses))
-}
-
-/// What `make` makes of the first address with which it can.
-fn first<T>(addresses: &[SockAddr], mut make: impl FnMut(&SockAddr) -> io::Result<T>) -> io::Result<T> {
-    let mut failure = io::ErrorKind::AddrNotAvailable.into();
-    for address in addresses {
-        match make(address) {
-            Ok(made) => return Ok(made),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
 }
 
 impl AsFd for UdpSocket {

@@ -2,7 +2,9 @@
 
 use super::{Port, Rare, WriteEvent};
 use crate::buffer::{Direct, Outbound, Output};
+use crate::codec::Decoder;
 use crate::net::Flag;
+use std::convert::Infallible;
 use std::io;
 use std::task::{Context, Poll, Waker};
 
@@ -78,6 +80,15 @@ impl Port {
                 Err(Unsent::Refused(error))
             }
         }
+    }
+
+    /// Sends what a decoder answers by itself, however much is queued.
+    #[cold]
+    pub(crate) fn send_answer(&self, decoder: &mut impl Decoder) {
+        let _ = self.with_output(usize::MAX, |output| {
+            decoder.answer(output);
+            Ok::<_, Infallible>(())
+        });
     }
 
     /// Leaves nothing of a message in the queue that had `before` bytes.
