@@ -41,6 +41,7 @@
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
 //! | `http` | the module `http`: HTTP/1.1 for servers |
 //! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |
+//! | `resp` | the module `resp`: the protocol of Redis, for servers and clients |
 //! | `websocket` | the module `websocket`: RFC 6455, for servers and clients |
 //! | `signal` | `Signals`, and `Server::stop_on_signal` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -62,6 +63,9 @@ mod meter;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod net;
+#[cfg(feature = "resp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "resp")))]
+pub mod resp;
 mod runtime;
 mod server;
 #[cfg(feature = "signal")]

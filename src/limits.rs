@@ -60,6 +60,17 @@ pub(crate) const WEBSOCKET_CONTROLS: u32 = 1000;
 #[cfg(feature = "http")]
 pub(crate) const LONGEST: usize = isize::MAX as usize / 4;
 
+/// Arguments of a RESP command; a typed one; the whole of a reply, which a client's own server has chosen; and how deep it may
+/// go, where Redis's own replies go 5 deep.
+#[cfg(feature = "resp")]
+pub(crate) const RESP_ARGUMENTS: usize = 65_536;
+#[cfg(feature = "resp")]
+pub(crate) const RESP_LINE: usize = 64 * 1024;
+#[cfg(feature = "resp")]
+pub(crate) const RESP_REPLY: usize = 16 * 1024 * 1024;
+#[cfg(feature = "resp")]
+pub(crate) const RESP_DEPTH: usize = 16;
+
 /// Connections that the page of metrics may have.
 #[cfg(feature = "metrics")]
 pub(crate) const PAGES: usize = 64;

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 10] = [
     &["codec"],
     &["io"],
     &["runtime"],
-    &["error", "http", "net"],
+    &["error", "http", "net", "resp"],
     &["connection", "framed", "signal"],
     &["metrics"],
     &["client", "group", "server"],

@@ -78,16 +78,20 @@ impl Pool {
         self.rings[class.0 as usize].pop().unwrap_or_else(|| Box::new(Ring::with_capacity(class.bytes())))
     }
 
+    /// A ring of another size, with what was in this one, for which it must have room.
+    #[cold]
+    pub(crate) fn exchange(&mut self, mut ring: Box<Ring>, class: Class) -> Box<Ring> {
+        let mut other = self.ring(class);
+        ring.move_to(&mut other);
+        self.give_ring(ring);
+        other
+    }
+
     /// A larger ring, with what was in this one.
     #[cold]
     pub(crate) fn enlarge(&mut self, mut ring: Box<Ring>) -> Box<Ring> {
         match Class::above(ring.capacity()) {
-            Some(class) => {
-                let mut larger = self.ring(class);
-                ring.move_to(&mut larger);
-                self.give_ring(ring);
-                larger
-            }
+            Some(class) => self.exchange(ring, class),
             None => {
                 ring.resize(2 * ring.capacity());
                 ring

@@ -34,7 +34,14 @@ impl Port {
     /// Reads what there is, as far as the ring has room, and wakes the reader.
     fn drain(&self) -> usize {
         let core = &self.core;
-        let mut ring = self.ring.take().unwrap_or_else(|| core.pool.borrow_mut().ring(self.class.get()));
+        let (class, begun) = (self.class.get(), self.ring.take());
+        let is_new = begun.is_none();
+        let mut ring = match begun {
+            // The last read has filled it, and there is more: what is left of it moves to where that has room.
+            Some(ring) if ring.capacity() < class.bytes() => core.pool.borrow_mut().exchange(ring, class),
+            Some(ring) => ring,
+            None => core.pool.borrow_mut().ring(class),
+        };
         let mut total = 0;
         while self.has(Flag::READABLE) && !ring.is_full() {
             let room = ring.capacity() - ring.len();
@@ -63,7 +70,9 @@ impl Port {
                 Poll::Pending => self.state.clear(Flag::READABLE),
             }
         }
-        self.class.set(self.class.get().after_read(ring.len(), ring.is_full(), core.largest_ring));
+        // A read that goes on with what an earlier one has begun is a rest, and rests are short.
+        let held = if is_new { ring.len() } else { ring.capacity() };
+        self.class.set(class.after_read(held, ring.is_full(), core.largest_ring));
         core.meter.received(total);
         self.keep(ring);
         if self.has(Flag::NEWS) {

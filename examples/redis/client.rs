@@ -1,0 +1,130 @@
+//! A client's connection.
+
+use crate::channels::Channels;
+use crate::commands;
+use crate::store::Store;
+use bytes::Bytes;
+use std::sync::Arc;
+use tiderace::resp::{Command, Commands, Reply, Version};
+use tiderace::{CloseReason, Conn, Handler, Result};
+
+/// Channels that one client may listen to.
+const MOST_CHANNELS: usize = 1024;
+
+/// What all clients share.
+pub struct Shared {
+    pub store: Store,
+    pub channels: Channels,
+}
+
+pub struct Client {
+    shared: Arc<Shared>,
+    version: Version,
+    channels: Vec<Bytes>,
+}
+
+impl Client {
+    pub fn new(shared: Arc<Shared>) -> Client {
+        Client { shared, version: Version::Resp2, channels: Vec::new() }
+    }
+
+    async fn subscribe(&mut self, conn: &mut Conn<Commands>, command: Command<'_>) -> Result {
+        for name in command.arguments() {
+            if !self.channels.iter().any(|known| known == name) {
+                if self.channels.len() == MOST_CHANNELS {
+                    conn.send(&Reply::Error("ERR too many channels")).await?;
+                    continue;
+                }
+                let name = Bytes::copy_from_slice(name);
+                self.shared.channels.join(&name, conn, self.version);
+                self.channels.push(name);
+            }
+            self.confirm(conn, "subscribe", Reply::Bulk(name)).await?;
+        }
+        Ok(())
+    }
+
+    /// From the named channels, or from all.
+    async fn unsubscribe(&mut self, conn: &mut Conn<Commands>, command: Command<'_>) -> Result {
+        let mut names: Vec<Bytes> = command.arguments().map(Bytes::copy_from_slice).collect();
+        if names.is_empty() {
+            names.clone_from(&self.channels);
+        }
+        if names.is_empty() {
+            return self.confirm(conn, "unsubscribe", Reply::Null).await;
+        }
+        for name in names {
+            self.channels.retain(|known| *known != name);
+            self.shared.channels.leave(&name, conn);
+            self.confirm(conn, "unsubscribe", Reply::Bulk(&name)).await?;
+        }
+        Ok(())
+    }
+
+    async fn confirm(&self, conn: &mut Conn<Commands>, what: &str, name: Reply<'_>) -> Result {
+        let count = Reply::Integer(self.channels.len() as i64);
+        conn.send(&Reply::Push(&[Reply::Bulk(what.as_bytes()), name, count])).await
+    }
+
+    async fn hello(&mut self, conn: &mut Conn<Commands>, command: Command<'_>) -> Result {
+        match command.get(1) {
+            None => {}
+            Some(b"2") => self.version = Version::Resp2,
+            Some(b"3") => self.version = Version::Resp3,
+            Some(_) => return conn.send(&Reply::Error("NOPROTO unsupported protocol version")).await,
+        }
+        conn.send(&self.version).await?;
+        let proto = if self.version == Version::Resp3 { 3 } else { 2 };
+        conn.send(&Reply::Map(&[
+            (Reply::Bulk(b"server"), Reply::Bulk(b"redis")),
+            (Reply::Bulk(b"version"), Reply::Bulk(commands::VERSION.as_bytes())),
+            (Reply::Bulk(b"proto"), Reply::Integer(proto)),
+            (Reply::Bulk(b"id"), Reply::Integer(conn.id().as_u64() as i64)),
+            (Reply::Bulk(b"mode"), Reply::Bulk(b"standalone")),
+            (Reply::Bulk(b"role"), Reply::Bulk(b"master")),
+            (Reply::Bulk(b"modules"), Reply::Array(&[])),
+        ]))
+        .await
+    }
+
+    /// What a listener of version 2 may say: its connection carries messages, and their like is all that it expects.
+    fn may_say(&self, name: &[u8]) -> bool {
+        self.channels.is_empty()
+            || self.version == Version::Resp3
+            || matches!(name, b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"PING" | b"QUIT")
+    }
+}
+
+impl Handler for Client {
+    type Codec = Commands;
+
+    async fn on_message(&mut self, conn: &mut Conn<Commands>, command: Command<'_>) -> Result {
+        let mut space = [0; commands::LONGEST_NAME];
+        let name = commands::capitals(command.name(), &mut space);
+        if !self.may_say(name) {
+            let wrong = "ERR only (UN)SUBSCRIBE, PING and QUIT are allowed while channels are listened to";
+            return conn.send(&Reply::Error(wrong)).await;
+        }
+        // Commands that concern the connection are here; those that concern the keys have their answer at once.
+        match (name, command.len()) {
+            (b"PING", 1) if !self.channels.is_empty() && self.version == Version::Resp2 => {
+                conn.send(&Reply::Array(&[Reply::Bulk(b"pong"), Reply::Bulk(b"")])).await
+            }
+            (b"HELLO", _) => self.hello(conn, command).await,
+            (b"SUBSCRIBE", 2..) => self.subscribe(conn, command).await,
+            (b"UNSUBSCRIBE", _) => self.unsubscribe(conn, command).await,
+            (b"QUIT", _) => {
+                conn.send(&Reply::Simple("OK")).await?;
+                conn.close();
+                Ok(())
+            }
+            (name, _) => conn.send(&commands::execute(&self.shared, name, command)).await,
+        }
+    }
+
+    async fn on_close(&mut self, conn: &mut Conn<Commands>, _: &CloseReason) {
+        for name in &self.channels {
+            self.shared.channels.leave(name, conn);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What a server receives.
+
+use super::command::Place;
+use super::{Command, ReplyEncoder, RespError, Version, header, inline};
+use crate::codec::{Codec, Decoder, Farewell, Input, Output};
+use crate::limits;
+
+/// Places that are kept for the next command; after one with more arguments the rest is given back.
+const PLACES_KEPT: usize = 64;
+
+/// RESP for servers: each message is a [`Command`], and what is sent is a [`Reply`](super::Reply).
+///
+/// Commands are arrays of bulk strings or, for who types, words on a line. What is empty is passed over, as Redis does it.
+/// Commands that come together are handled one after the other, and their replies leave together.
+///
+/// A peer that breaks the protocol is told why, and closed.
+#[derive(Clone, Copy, Debug)]
+pub struct Commands {
+    max_command: usize,
+    max_arguments: usize,
+    version: Version,
+}
+
+impl Default for Commands {
+    fn default() -> Commands {
+        Commands {
+            max_command: limits::UNFINISHED_FRAME,
+            max_arguments: limits::RESP_ARGUMENTS,
+            version: Version::Resp2,
+        }
+    }
+}
+
+impl Commands {
+    /// How many bytes a command may have, everything included; 2 GiB at most. Default: 1 MiB. A command that is typed has
+    /// 64 KiB at most.
+    pub fn max_command(mut self, bytes: usize) -> Commands {
+        self.max_command = bytes.min(i32::MAX as usize);
+        self
+    }
+
+    /// How many arguments a command may have, its name included. Default: 65,536.
+    pub fn max_arguments(mut self, count: usize) -> Commands {
+        self.max_arguments = count;
+        self
+    }
+
+    /// The version in which replies are written from the start: for a [`Group`](crate::Group) of those who have asked for
+    /// version 3. A connection's own changes when a [`Version`] is sent. Default: 2.
+    pub fn version(mut self, version: Version) -> Commands {
+        self.version = version;
+        self
+    }
+}
+
+impl Codec for Commands {
+    type Decoder = CommandDecoder;
+    type Encoder = ReplyEncoder;
+
+    fn halves(&self) -> (CommandDecoder, ReplyEncoder) {
+        (CommandDecoder::new(*self), ReplyEncoder::new(self.version))
+    }
+}
+
+/// The receiving half of [`Commands`].
+#[derive(Debug)]
+pub struct CommandDecoder {
+    limits: Commands,
+    /// Where the arguments stand that have been seen.
+    places: Vec<Place>,
+    /// Everything before this has been looked at.
+    at: usize,
+    /// Arguments that are still to come, when their number is known.
+    missing: usize,
+    shape: Shape,
+    refusal: Option<RespError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Unknown,
+    Array,
+    Line,
+}
+
+impl CommandDecoder {
+    fn new(limits: Commands) -> CommandDecoder {
+        CommandDecoder { limits, places: Vec::new(), at: 0, missing: 0, shape: Shape::Unknown, refusal: None }
+    }
+
+    fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, RespError> {
+        if self.shape == Shape::Unknown {
+            let Some(first) = input.get(0) else { return Ok(None) };
+            self.places.clear();
+            self.places.shrink_to(PLACES_KEPT);
+            if first != b'*' {
+                (self.shape, self.at) = (Shape::Line, 0);
+            } else {
+                let Some(count) = header::number(input, 1)? else { return Ok(None) };
+                // Less than nothing is nothing (Redis takes -1, too).
+                self.missing = count.value.max(0) as usize;
+                if self.missing > self.limits.max_arguments {
+                    let max = self.limits.max_arguments;
+                    return Err(RespError::TooManyArguments { max, count: count.value as u64 });
+                }
+                (self.shape, self.at) = (Shape::Array, count.end);
+            }
+        }
+        match self.shape {
+            Shape::Line => self.find_line_end(input),
+            _ => self.find_last_argument(input),
+        }
+    }
+
+    #[inline]
+    fn find_last_argument(&mut self, input: Input<'_>) -> Result<Option<usize>, RespError> {
+        while self.missing > 0 {
+            match input.get(self.at) {
+                Some(b'$') => {}
+                Some(met) => return Err(RespError::Type { expected: Some(b'$'), met }),
+                None => return Ok(None),
+            }
+            let Some(length) = header::number(input, self.at + 1)? else { return Ok(None) };
+            let bytes = usize::try_from(length.value).map_err(|_| RespError::Length)?;
+            let max = self.limits.max_command;
+            if bytes > max || length.end + bytes > max {
+                return Err(RespError::TooLong { max, length: length.value as u64 });
+            }
+            let Some(end) = header::string_end(input, length.end, bytes)? else { return Ok(None) };
+            self.places.push((length.end as u32, (length.end + bytes) as u32));
+            self.at = end;
+            self.missing -= 1;
+        }
+        self.shape = Shape::Unknown;
+        Ok(Some(self.at))
+    }
+
+    fn find_line_end(&mut self, input: Input<'_>) -> Result<Option<usize>, RespError> {
+        let max = limits::RESP_LINE.min(self.limits.max_command);
+        let end = input.find(b'\n', self.at).map(|at| at + 1);
+        let length = end.unwrap_or(input.len());
+        if length > max {
+            return Err(RespError::TooLong { max, length: length as u64 });
+        }
+        self.at = length;
+        Ok(end)
+    }
+}
+
+impl Decoder for CommandDecoder {
+    type Item<'a> = Command<'a>;
+    type Error = RespError;
+
+    #[inline]
+    fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, RespError> {
+        self.find_end(input).inspect_err(|error| self.refusal = Some(*error))
+    }
+
+    #[inline]
+    fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, RespError> {
+        if self.shape == Shape::Line {
+            self.shape = Shape::Unknown;
+            inline::split(frame, &mut self.places).inspect_err(|error| self.refusal = Some(*error))?;
+        }
+        Ok(!self.places.is_empty())
+    }
+
+    #[inline]
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Command<'a>, RespError> {
+        Ok(Command::new(frame, &self.places))
+    }
+
+    #[inline]
+    fn has_answer(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    fn farewell(&mut self, why: Farewell) {
+        // What was refused stays to be said; there is nothing else to say.
+        let _ = why;
+    }
+
+    fn answer(&mut self, output: &mut Output<'_>) {
+        if let Some(error) = self.refusal.take() {
+            let line = format!("-ERR Protocol error: {error}\r\n");
+            output.put_slice(line.as_bytes());
+        }
+    }
+
+    fn max_buffered(&self) -> usize {
+        self.limits.max_command.max(limits::RESP_LINE)
+    }
+}
