@@ -41,6 +41,7 @@
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
 //! | `http` | the module `http`: HTTP/1.1 for servers |
 //! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |
+//! | `protobuf` | the module `protobuf`: messages by `prost`, of one type or of several |
 //! | `resp` | the module `resp`: the protocol of Redis, for servers and clients |
 //! | `websocket` | the module `websocket`: RFC 6455, for servers and clients |
 //! | `signal` | `Signals`, and `Server::stop_on_signal` |
@@ -63,6 +64,9 @@ mod meter;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod net;
+#[cfg(feature = "protobuf")]
+#[cfg_attr(docsrs, doc(cfg(feature = "protobuf")))]
+pub mod protobuf;
 #[cfg(feature = "resp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "resp")))]
 pub mod resp;

@@ -285,3 +285,12 @@ fn ws_client_and_ws_echo_talk_to_each_other() {
     assert!(output.status.success());
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "hello\ngrün\n");
 }
+
+#[cfg(feature = "protobuf")]
+#[test]
+fn protobuf_finds_what_was_put() {
+    let mut process = example("protobuf", &[]);
+    process.line_with("Found { number: Some(\"555-0173\") }");
+    process.line_with("Found { number: None }");
+    assert!(process.wait().success());
+}

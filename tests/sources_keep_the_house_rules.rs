@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 10] = [
     &["codec"],
     &["io"],
     &["runtime"],
-    &["error", "http", "net", "resp"],
+    &["error", "http", "net", "protobuf", "resp"],
     &["connection", "framed", "signal"],
     &["metrics"],
     &["client", "group", "server"],

@@ -145,8 +145,14 @@ impl LengthDelimited {
         Error::TooLong { max: self.max, length }
     }
 
+    /// Whether bytes stand before the field.
+    #[cfg(feature = "protobuf")]
+    pub(crate) fn has_offset(&self) -> bool {
+        self.offset > 0
+    }
+
     /// Writes the field for a payload.
-    fn put_field(&self, payload: usize, output: &mut Output<'_>) -> Result<(), Error> {
+    pub(crate) fn put_field(&self, payload: usize, output: &mut Output<'_>) -> Result<(), Error> {
         if payload > self.max {
             return Err(self.too_long(payload as u64));
         }

@@ -1,0 +1,180 @@
+//! Protocol Buffers: what is sent is received, wherever the stream is cut, and is what prost itself writes.
+#![cfg(feature = "protobuf")]
+
+mod support;
+
+use proptest::prelude::*;
+use prost::{Message, Name};
+use std::io::{Read, Write};
+use support::*;
+use tiderace::codec::{Codec, Decoder, Encoder, Error as FrameError, Input, LengthDelimited, encode_to_vec};
+use tiderace::protobuf::{Envelope, Envelopes, Protobuf, ProtobufError};
+use tiderace::{CloseReason, Conn, Handler, Result};
+
+#[derive(Clone, PartialEq, Message)]
+struct Note {
+    #[prost(string, tag = "1")]
+    text: String,
+    #[prost(uint64, repeated, tag = "2")]
+    numbers: Vec<u64>,
+    #[prost(message, optional, boxed, tag = "3")]
+    inner: Option<Box<Note>>,
+}
+
+impl Name for Note {
+    const PACKAGE: &'static str = "test.notes";
+    const NAME: &'static str = "Note";
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Bare {}
+
+impl Name for Bare {
+    const PACKAGE: &'static str = "";
+    const NAME: &'static str = "Note";
+}
+
+fn notes() -> impl Strategy<Value = Vec<Note>> {
+    let note = (".{0,40}", prop::collection::vec(any::<u64>(), 0..8));
+    let note = note.prop_map(|(text, numbers)| Note { text, numbers, inner: None });
+    let nested = (note.clone(), note).prop_map(|(outer, inner)| Note { inner: Some(Box::new(inner)), ..outer });
+    prop::collection::vec(nested, 0..4)
+}
+
+/// What a decoder says to a stream that is cut in one place, and wraps there.
+fn cut<C: Codec, T>(
+    codec: &C,
+    stream: &[u8],
+    at: usize,
+    take: impl Fn(<C::Decoder as Decoder>::Item<'_>) -> T,
+) -> Result<Vec<T>, <C::Decoder as Decoder>::Error> {
+    let (mut decoder, _) = codec.halves();
+    let (mut from, mut taken) = (0, Vec::new());
+    for end in [at, stream.len()] {
+        loop {
+            let pending = &stream[from..end];
+            let (first, second) = pending.split_at(at.saturating_sub(from).min(pending.len()));
+            let Some(length) = decoder.frame_end(Input::new(first, second))? else { break };
+            taken.push(take(decoder.decode(&mut pending[..length].to_vec())?));
+            from += length;
+        }
+    }
+    assert_eq!(from, stream.len());
+    Ok(taken)
+}
+
+fn written<C: Codec, M>(codec: &C, messages: &[M]) -> Vec<u8>
+where
+    C::Encoder: Encoder<M>,
+{
+    let (_, mut encoder) = codec.halves();
+    messages.iter().flat_map(|message| encode_to_vec(&mut encoder, message).unwrap()).collect()
+}
+
+proptest! {
+    #[test]
+    fn messages_survive_every_cut(notes in notes()) {
+        let varint = Protobuf::<Note>::default();
+        let stream = written(&varint, &notes);
+        let theirs: Vec<u8> = notes.iter().flat_map(Message::encode_length_delimited_to_vec).collect();
+        prop_assert_eq!(&stream, &theirs);
+        let fixed = Protobuf::<Note>::default().with_length(LengthDelimited::default().width(3).little_endian());
+        let in_fixed = written(&fixed, &notes);
+        let envelopes = Envelopes::default();
+        let in_envelopes = written(&envelopes, &notes);
+        for at in 0..=in_envelopes.len() {
+            prop_assert_eq!(&cut(&varint, &stream, at.min(stream.len()), |note| note).unwrap(), &notes);
+            prop_assert_eq!(&cut(&fixed, &in_fixed, at.min(in_fixed.len()), |note| note).unwrap(), &notes);
+            let opened = cut(&envelopes, &in_envelopes, at, |envelope| envelope.open::<Note>().unwrap());
+            prop_assert_eq!(&opened.unwrap(), &notes);
+        }
+    }
+
+    #[test]
+    fn noise_is_a_message_or_an_error(noise in prop::collection::vec(any::<u8>(), 0..40)) {
+        let _ = Protobuf::<Note>::default().frame_end(Input::from(&noise[..]));
+        let _ = Protobuf::<Note>::default().decode(&mut noise.clone());
+        let _ = Envelopes::default().decode(&mut noise.clone()).map(|envelope| envelope.open::<Note>().is_ok());
+    }
+}
+
+#[test]
+fn long_messages_are_sent_as_they_are() {
+    let notes = [Note { text: "x".repeat(60_000), ..Note::default() }];
+    let codec = Protobuf::<Note>::default();
+    let stream = written(&codec, &notes);
+    assert_eq!(stream, notes[0].encode_length_delimited_to_vec());
+    assert_eq!(cut(&codec, &stream, 3, |note| note).unwrap(), notes);
+    let (_, mut encoder) = Codec::halves(&codec.clone().max(59_999));
+    let refused = encode_to_vec(&mut encoder, &notes[0]).unwrap_err();
+    assert_eq!(refused, FrameError::TooLong { max: 59_999, length: 60_004 }.into());
+}
+
+#[test]
+fn envelopes_are_those_of_gev() {
+    let stream = written(&Envelopes::default(), &[Bare {}]);
+    assert_eq!(stream, b"\0\0\0\x06\0\x04Note");
+    let named = written(&Envelopes::default(), &[Note { text: "hi".into(), ..Note::default() }]);
+    assert_eq!(named, b"\0\0\0\x15\0\x0ftest.notes.Note\x0a\x02hi");
+    let other = cut(&Envelopes::default(), &named, 0, |envelope: Envelope<'_>| {
+        assert_eq!((envelope.name(), envelope.bytes()), ("test.notes.Note", &b"\x0a\x02hi"[..]));
+        assert!(envelope.is::<Note>() && !envelope.is::<Bare>());
+        envelope.open::<Bare>().unwrap_err()
+    });
+    let expected = ProtobufError::Other { expected: "Note".into(), met: "test.notes.Note".into() };
+    assert_eq!(other.unwrap(), [expected]);
+}
+
+#[test]
+fn what_is_no_message_says_so() {
+    let mut codec = Protobuf::<Note>::default();
+    let mut end = |bytes: &[u8]| codec.frame_end(Input::from(bytes));
+    assert_eq!(end(&[0xff; 9]), Ok(None));
+    assert_eq!(end(&[0xff; 10]), Err(ProtobufError::Varint));
+    let longest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+    assert_eq!(end(&longest), Err(FrameError::TooLong { max: 65_536, length: u64::MAX }.into()));
+    assert_eq!(end(&[0]), Ok(Some(1)));
+    assert!(matches!(codec.decode(&mut [2, 0x0a, 9]), Err(ProtobufError::Message(_))));
+    let mut envelopes = Envelopes::default();
+    assert_eq!(envelopes.decode(&mut [0, 0, 0, 1, 9]).unwrap_err(), ProtobufError::Name { length: 0 });
+    assert_eq!(envelopes.decode(&mut [0, 0, 0, 3, 0, 2, 9]).unwrap_err(), ProtobufError::Name { length: 2 });
+    assert!(matches!(envelopes.decode(&mut [0, 0, 0, 3, 0, 1, 255]).unwrap_err(), ProtobufError::NotUtf8(_)));
+    // Nesting has an end: a hundred levels.
+    let deep = (0..200).fold(Note::default(), |inner, _| Note { inner: Some(Box::new(inner)), ..Note::default() });
+    let mut frame = deep.encode_length_delimited_to_vec();
+    assert!(matches!(codec.decode(&mut frame), Err(ProtobufError::Message(_))));
+}
+
+struct Count(std::sync::mpsc::Sender<String>);
+
+impl Handler for Count {
+    type Codec = Protobuf<Note>;
+
+    async fn on_message(&mut self, conn: &mut Conn<Self::Codec>, note: Note) -> Result {
+        conn.send(&Note { text: note.text.to_uppercase(), numbers: vec![note.numbers.iter().sum()], inner: None }).await
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Self::Codec>, reason: &CloseReason) {
+        let _ = self.0.send(reason.to_string());
+    }
+}
+
+#[test]
+fn a_server_answers_messages_and_closes_on_other_bytes() {
+    for cores in CORES {
+        let (sender, closed) = events();
+        let server = serve(cores, Protobuf::<Note>::default(), move || Count(sender.clone()));
+        let mut stream = server.connect();
+        let note = Note { text: "tide".into(), numbers: vec![1, 2], inner: None };
+        for byte in note.encode_length_delimited_to_vec() {
+            stream.write_all(&[byte]).unwrap();
+        }
+        let expected = Note { text: "TIDE".into(), numbers: vec![3], inner: None }.encode_length_delimited_to_vec();
+        let mut answer = vec![0; expected.len()];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, expected);
+        stream.write_all(&[2, 0x0a, 9]).unwrap();
+        assert_eq!(read_to_end(&mut stream), b"");
+        assert!(closed.next().contains("expected a message"));
+    }
+}
