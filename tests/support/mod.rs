@@ -1,6 +1,8 @@
 //! What the tests share: a server on a free port that stops with its test, and blocking clients.
 #![allow(dead_code)]
 
+#[cfg(feature = "websocket")]
+pub mod browser;
 pub mod handlers;
 pub mod process;
 #[cfg(target_os = "linux")]
