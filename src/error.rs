@@ -203,6 +203,8 @@ pub enum TimeLimit {
     Idle,
     /// The first message was not there in time.
     FirstMessage,
+    /// A message has not ended in the [time](crate::Server::message_timeout) that one may take.
+    Message,
     /// The next message was not there by the read deadline.
     Read,
     /// Bytes still waited to be written at the write deadline.
@@ -222,6 +224,7 @@ impl fmt::Display for TimeLimit {
         match self {
             TimeLimit::Idle => f.write_str("idle"),
             TimeLimit::FirstMessage => f.write_str("no first message"),
+            TimeLimit::Message => f.write_str("a message that does not end"),
             TimeLimit::Read => f.write_str("no message by the read deadline"),
             TimeLimit::Write { queued } => write!(f, "{queued} bytes unwritten at the write deadline"),
             TimeLimit::Close { undelivered } => write!(f, "{undelivered} bytes undelivered"),

@@ -143,3 +143,27 @@ fn a_peer_that_takes_nothing_is_closed_at_the_write_deadline() {
     let TimeLimit::Write { queued } = told.next() else { panic!("another limit") };
     assert!(queued > 0);
 }
+
+#[test]
+fn a_message_that_has_begun_must_end() {
+    let (server, told) = obedient(|server| server.message_timeout(2 * SHORT));
+    let mut stream = server.connect();
+    // Between messages there is no limit, and each message has its own, whatever comes with it.
+    for _ in 0..3 {
+        stream.write_all(b"hel").unwrap();
+        std::thread::sleep(SHORT);
+        stream.write_all(b"lo\nhel").unwrap();
+        stream.read_exact(&mut [0; 6]).unwrap();
+        std::thread::sleep(SHORT);
+        stream.write_all(b"lo\n").unwrap();
+        stream.read_exact(&mut [0; 6]).unwrap();
+        std::thread::sleep(3 * SHORT);
+    }
+    assert!(told.is_quiet());
+    // Whoever sends a byte now and then is closed all the same.
+    let began = Instant::now();
+    while stream.write_all(b"x").is_ok() && began.elapsed() < PATIENCE {
+        std::thread::sleep(SHORT / 4);
+    }
+    assert_eq!(told.next(), TimeLimit::Message);
+}

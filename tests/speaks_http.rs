@@ -286,6 +286,21 @@ fn a_failing_handler_is_a_500_and_a_slow_peer_a_408() {
 }
 
 #[test]
+fn a_later_request_that_is_slow_is_a_408_too() {
+    let server = Server::new().cores(1).message_timeout(Duration::from_millis(50));
+    let server = Running::start(server.listen("tcp://127.0.0.1:0", Http::default(), || Mirror).unwrap());
+    for begun in ["GET / HT", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbod"] {
+        let mut stream = server.connect();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        assert_eq!(Answer::read(&mut stream, false).status(), 200);
+        std::thread::sleep(Duration::from_millis(150));
+        stream.write_all(begun.as_bytes()).unwrap();
+        assert_eq!(Answer::read(&mut stream, false).status(), 408);
+        assert!(read_to_end(&mut stream).is_empty());
+    }
+}
+
+#[test]
 fn who_waits_to_be_told_to_go_on_is_told() {
     let server = mirror();
     let mut stream = server.connect();

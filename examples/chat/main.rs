@@ -38,8 +38,9 @@ fn main() -> Result {
     let (guests, ticking, starting) = (rooms.clone(), rooms.clone(), rooms);
     let server = args
         .server
-        // A page that was left without a word is gone after a while: pages answer pings by themselves, but say nothing.
         .first_message_timeout(Duration::from_secs(10))
+        // Pages that have nothing to say are pinged and stay; those that were left without a word are closed.
+        .idle_timeout(Duration::from_secs(60))
         .listen(args.addr, codec, move || Guest::new(guests.clone()))?
         .on_start(async move |_| relay::stay_connected(starting))
         .on_tick(move || {

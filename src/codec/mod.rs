@@ -155,6 +155,17 @@ pub trait Decoder {
         let _ = output;
     }
 
+    /// Whether the protocol can ask a peer that is quiet for a sign of life; asked once. Then [`ping`](Decoder::ping) is called
+    /// when half of a connection's idle time has passed.
+    ///
+    /// The default says no.
+    fn can_ping(&self) -> bool {
+        false
+    }
+
+    /// The peer is quiet, and will be closed if it stays so: what there is to ask it, [`answer`](Decoder::answer) asks next.
+    fn ping(&mut self) {}
+
     /// The connection ends: what there is to say about that, [`answer`](Decoder::answer) says next.
     fn farewell(&mut self, why: Farewell) {
         let _ = why;

@@ -61,6 +61,9 @@ impl<H: Handler> Session<H> {
         if let Some(within) = settings.first_message {
             link.set_first_deadline(core.time() + within);
         }
+        if settings.message_timeout.is_some() {
+            link.set_message_timeout(settings.message_timeout);
+        }
         Ok(Session::over(link, decoder, handler, Counted::new(settings.clone(), admission)))
     }
 
@@ -71,6 +74,9 @@ impl<H: Handler> Session<H> {
         handler: H,
         counted: Counted,
     ) -> Session<H> {
+        if decoder.can_ping() {
+            link.set_pings();
+        }
         Session { handler, conn: Conn { link, counted }, decoder }
     }
 }
@@ -159,6 +165,9 @@ impl<H: Handler> Session<H> {
                         }
                         ring.consume(total - unhandled);
                     }
+                    if self.port().has(Flag::TIMED) && !ring.is_empty() && !self.port().has(INTERRUPTED) {
+                        self.port().message_has_begun();
+                    }
                     self.port().put_ring(ring);
                 }
                 if self.port().has(Flag::ENDED) && !self.port().has(INTERRUPTED) {
@@ -171,6 +180,10 @@ impl<H: Handler> Session<H> {
             }
             if let Some(error) = self.port().failure() {
                 return Err(End(CloseReason::Reset(error)));
+            }
+            if self.port().take(Flag::QUIET) {
+                self.decoder.ping();
+                self.answer().await?;
             }
             poll_fn(|cx| self.port().poll_news(cx)).await;
         }
@@ -225,12 +238,12 @@ impl<H: Handler> Session<H> {
         if self.port().has(INTERRUPTED) {
             return Ok(None);
         }
-        let unspoken = self.port().has(Flag::UNSPOKEN);
+        let timed = self.port().has(Flag::UNSPOKEN.or(Flag::BEGUN));
         // Nothing is read while the ring is lent, so the end of the stream can not come in between.
         let ended = self.port().has(Flag::ENDED);
         let end = frame_end(&mut self.decoder, ring, ended).map_err(protocol)?;
-        if unspoken && end.is_some() {
-            self.port().first_has_come();
+        if timed && end.is_some() {
+            self.port().message_has_come();
         }
         Ok(end)
     }

@@ -19,6 +19,7 @@ pub(crate) struct Settings {
     /// What each begins with.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) first_message: Option<Duration>,
+    pub(crate) message_timeout: Option<Duration>,
     /// How many of them there may be.
     pub(crate) limits: ConnectionLimits,
 }
@@ -33,6 +34,7 @@ impl Settings {
             close: limits::CLOSE,
             idle_timeout: None,
             first_message: None,
+            message_timeout: None,
             limits: ConnectionLimits::default(),
         }
     }

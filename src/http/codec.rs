@@ -18,8 +18,9 @@ use std::rc::Rc;
 /// `on_message` returns. What is wrong is answered by the library (`400`, `408`, `413`, `431`, `501`, `505`), and so is a
 /// handler that fails before it has answered (`500`); the connection is closed then.
 ///
-/// A time limit for heads is [`Server::first_message_timeout`](crate::Server::first_message_timeout) for the first request,
-/// and [`Server::idle_timeout`](crate::Server::idle_timeout) for what comes later.
+/// A time limit for the first request is [`Server::first_message_timeout`](crate::Server::first_message_timeout), for each that
+/// has begun [`Server::message_timeout`](crate::Server::message_timeout), and between them
+/// [`Server::idle_timeout`](crate::Server::idle_timeout).
 #[derive(Clone, Copy, Debug)]
 pub struct Http {
     pub(super) max_head: usize,

@@ -54,6 +54,15 @@ impl Flag {
     /// Takes messages too slowly for a group that does not wait.
     pub(crate) const TOO_SLOW: Flag = Flag(1 << 21);
 
+    /// A message has begun that has not ended, and there is a time limit for it.
+    pub(crate) const BEGUN: Flag = Flag(1 << 22);
+    /// The protocol can ask a peer that is quiet for a sign of life.
+    pub(crate) const PINGS: Flag = Flag(1 << 23);
+    /// The peer has been quiet for so long that it is to be asked for one.
+    pub(crate) const QUIET: Flag = Flag(1 << 24);
+    /// It was asked, and has said nothing since.
+    pub(crate) const ASKED: Flag = Flag(1 << 25);
+
     pub(crate) const NONE: Flag = Flag(0);
 
     pub(super) fn bits(self) -> u32 {

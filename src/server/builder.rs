@@ -132,6 +132,9 @@ impl Server {
 
     /// Closes connections on which nothing was received and nothing sent for so long, while no method of their handlers ran.
     /// Default: never. [`Conn::set_idle_timeout`](crate::Conn::set_idle_timeout) sets it for one connection.
+    ///
+    /// A protocol that can ask for a sign of life does so when half of the time has passed: WebSockets are pinged. So this
+    /// closes those that are gone without a word, and keeps those that only have nothing to say.
     pub fn idle_timeout(mut self, limit: Duration) -> Server {
         self.config.idle_timeout = Some(limit);
         self
@@ -140,6 +143,16 @@ impl Server {
     /// Closes connections whose first message is not complete so long after they have opened. Default: never.
     pub fn first_message_timeout(mut self, limit: Duration) -> Server {
         self.config.first_message = Some(limit);
+        self
+    }
+
+    /// Closes connections on which a message has begun and is not complete so long after that, however slowly its bytes
+    /// come. Default: never. [`Conn::set_message_timeout`](crate::Conn::set_message_timeout) sets it for one connection.
+    ///
+    /// What counts is a frame of the codec: a request with its body where that is taken as a whole, a head or a part of a body
+    /// where not, a WebSocket's frame.
+    pub fn message_timeout(mut self, limit: Duration) -> Server {
+        self.config.message_timeout = Some(limit);
         self
     }
 

@@ -22,6 +22,7 @@ pub(super) struct Config {
     pub(super) close: Duration,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) first_message: Option<Duration>,
+    pub(super) message_timeout: Option<Duration>,
 }
 
 impl Default for Config {
@@ -38,6 +39,7 @@ impl Default for Config {
             close: limits::CLOSE,
             idle_timeout: None,
             first_message: None,
+            message_timeout: None,
         }
     }
 }

@@ -102,6 +102,7 @@ fn settings(core: &Rc<Core>, config: &Config, listener: usize, limits: Connectio
         close: config.close,
         idle_timeout: config.idle_timeout,
         first_message: config.first_message,
+        message_timeout: config.message_timeout,
         limits,
     })
 }

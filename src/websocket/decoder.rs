@@ -39,6 +39,7 @@ enum Answer {
         protocol: Option<String>,
     },
     Refusal(Status, &'static str),
+    Ping,
     Pong(Vec<u8>),
     /// Frames end with this; without a code it is what the peer has sent.
     Close {
@@ -294,6 +295,16 @@ impl Decoder for WebSocketDecoder {
         self.shared.role == Role::Client
     }
 
+    fn can_ping(&self) -> bool {
+        true
+    }
+
+    fn ping(&mut self) {
+        if self.answer.is_none() {
+            self.answer = Some(Box::new(Answer::Ping));
+        }
+    }
+
     fn farewell(&mut self, why: Farewell) {
         if let Some(http) = &mut self.http
             && self.shared.phase.get() == Phase::Handshake
@@ -350,6 +361,7 @@ impl WebSocketDecoder {
                     http.respond(response, output);
                 }
             }
+            Answer::Ping if self.shared.phase.get() == Phase::Open => self.put(output, Opcode::Ping, &[]),
             Answer::Pong(payload) if self.shared.phase.get() == Phase::Open => {
                 self.put(output, Opcode::Pong, &payload);
             }
@@ -362,7 +374,7 @@ impl WebSocketDecoder {
                 output.finish();
             }
             Answer::End => output.finish(),
-            Answer::Pong(_) | Answer::Close { .. } => {}
+            Answer::Ping | Answer::Pong(_) | Answer::Close { .. } => {}
         }
     }
 

@@ -19,6 +19,9 @@ pub(super) struct Deadlines {
     /// When bytes last went in or out, or the last method ended.
     active: Cell<Option<Instant>>,
     first: Cell<Option<Instant>>,
+    /// How long a message may take, and when the one that has begun must have ended.
+    message: Cell<Option<Duration>>,
+    message_end: Cell<Option<Instant>>,
     read: Cell<Option<Instant>>,
     write: Cell<Option<Instant>>,
     timer: RefCell<Option<Sleep>>,
@@ -49,17 +52,42 @@ impl Port {
         self.deadlines().write.set(deadline);
     }
 
-    /// The peer has spoken.
+    /// A peer that is quiet for half of its idle time is asked for a sign of life.
+    pub(crate) fn set_pings(&self) {
+        self.state.set(Flag::PINGS);
+    }
+
+    pub(crate) fn set_message_timeout(&self, limit: Option<Duration>) {
+        self.deadlines().message.set(limit);
+    }
+
+    /// The peer has begun a message, and not ended it.
     #[cold]
-    pub(crate) fn first_has_come(&self) {
-        self.state.clear(Flag::UNSPOKEN);
+    pub(crate) fn message_has_begun(&self) {
+        let deadlines = self.deadlines();
+        if let Some(limit) = deadlines.message.get()
+            && !self.has(Flag::BEGUN)
+        {
+            self.state.set(Flag::BEGUN);
+            deadlines.message_end.set(self.core.time().checked_add(limit));
+        }
+    }
+
+    /// The peer has ended a message for which there was a time limit.
+    #[cold]
+    pub(crate) fn message_has_come(&self) {
+        self.state.clear(Flag::UNSPOKEN.or(Flag::BEGUN));
         self.deadlines().first.set(None);
+        self.deadlines().message_end.set(None);
     }
 
     /// Something happens on the connection.
     #[cold]
     pub(super) fn touch(&self) {
-        self.deadlines().active.set(Some(self.core.time()));
+        // Who was asked for a sign of life must give one.
+        if !self.has(Flag::ASKED) {
+            self.deadlines().active.set(Some(self.core.time()));
+        }
     }
 
     /// Ready with the limit that has passed.
@@ -72,7 +100,14 @@ impl Port {
                 return Poll::Pending;
             };
             if deadline <= self.core.time() {
-                return Poll::Ready(limit);
+                match limit {
+                    Some(limit) => return Poll::Ready(limit),
+                    None => {
+                        self.state.set(Flag::ASKED);
+                        self.notify(Flag::QUIET);
+                        continue;
+                    }
+                }
             }
             // One that goes off earlier is left as it is: that is what makes activity cheap.
             let timer = match &mut *timer {
@@ -84,17 +119,24 @@ impl Port {
         }
     }
 
-    fn next_deadline(&self) -> Option<(Instant, TimeLimit)> {
-        let Deadlines { idle, active, first, read, write, .. } = self.deadlines();
+    /// The next one, and the limit that it is; half of the idle time is none.
+    fn next_deadline(&self) -> Option<(Instant, Option<TimeLimit>)> {
+        let Deadlines { idle, active, first, message_end, read, write, .. } = self.deadlines();
         // While a method runs, it is not the peer for whom everybody waits.
         let waiting = self.has(Flag::WAITING);
-        let idle = idle.get().zip(active.get()).and_then(|(limit, active)| active.checked_add(limit));
+        let since = |part: u32| {
+            let (limit, active) = idle.get().zip(active.get())?;
+            active.checked_add(limit / part).filter(|_| waiting)
+        };
+        let pings = self.has(Flag::PINGS) && !self.has(Flag::ASKED);
         let queued = self.queued();
         let limits = [
-            (idle.filter(|_| waiting), TimeLimit::Idle),
-            (first.get().filter(|_| waiting), TimeLimit::FirstMessage),
-            (read.get().filter(|_| waiting), TimeLimit::Read),
-            (write.get().filter(|_| queued > 0), TimeLimit::Write { queued }),
+            (since(1), Some(TimeLimit::Idle)),
+            (since(2).filter(|_| pings), None),
+            (first.get().filter(|_| waiting), Some(TimeLimit::FirstMessage)),
+            (message_end.get().filter(|_| waiting), Some(TimeLimit::Message)),
+            (read.get().filter(|_| waiting), Some(TimeLimit::Read)),
+            (write.get().filter(|_| queued > 0), Some(TimeLimit::Write { queued })),
         ];
         let set = limits.into_iter().filter_map(|(deadline, limit)| deadline.map(|deadline| (deadline, limit)));
         set.min_by_key(|(deadline, _)| *deadline)

@@ -64,6 +64,7 @@ impl Port {
                         continue;
                     }
                     ring.filled(read);
+                    self.state.clear(Flag::ASKED);
                     self.state.set(Flag::NEWS);
                 }
                 Poll::Ready(Err(error)) => self.fail(&error),
