@@ -1,6 +1,6 @@
 //! Talks to a WebSocket: sends the lines of its input, and prints what it hears.
 //!
-//!     cargo run --release --example ws_client --features websocket -- [--addr URL] [--echo yes|no]
+//!     cargo run --release --example ws_client --features websocket -- [--addr URL] [--echo yes|no] [--compress yes|no]
 //!
 //! With the ws_echo example as the server, `echo hello | cargo run ..`:
 //!
@@ -11,7 +11,7 @@
 mod support;
 
 use std::io::BufRead;
-use tiderace::websocket::{Message, WebSocket, WebSocketConnector};
+use tiderace::websocket::{Deflate, Message, WebSocket, WebSocketConnector};
 use tiderace::{Framed, Result, block_on};
 
 const LONGEST: usize = 16 * 1024 * 1024;
@@ -44,10 +44,14 @@ async fn talk(mut socket: Framed<WebSocket>) -> Result {
 }
 
 fn main() -> Result {
-    let args = support::args("ws://127.0.0.1:9001", &[("echo", "no")])?;
+    let args = support::args("ws://127.0.0.1:9001", &[("echo", "no"), ("compress", "no")])?;
     let echoes = args.get::<String>("echo")? == "yes";
+    let compresses = args.get::<String>("compress")? == "yes";
     block_on(async {
-        let limits = WebSocket::default().max_message(LONGEST).max_frame(LONGEST);
+        let mut limits = WebSocket::default().max_message(LONGEST).max_frame(LONGEST);
+        if compresses {
+            limits = limits.compress(Deflate::default().keep_contexts().threshold(0));
+        }
         let socket = WebSocketConnector::new(&args.addr)?.limits(&limits).connect().await?.framed();
         if echoes { echo(socket).await } else { talk(socket).await }
     })
