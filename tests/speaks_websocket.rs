@@ -52,7 +52,7 @@ impl Handler for Echo {
                 assert_eq!(error.downcast_ref(), Some(&SendError::Fragment));
                 Ok(())
             }
-            Message::Text("prepared") => conn.send(&Prepared::text("prepared")).await,
+            Message::Text("prepared") => conn.send(&Prepared::text(&WebSocket::default(), "prepared")).await,
             Message::Text(text) => conn.send(text).await,
             Message::Binary(bytes) => conn.send(bytes).await,
             other => {

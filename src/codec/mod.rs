@@ -241,6 +241,33 @@ pub trait Codec {
     fn group_encoder(&self) -> Self::Encoder {
         self.halves().1
     }
+
+    /// An encoder for those of them that understand something shorter: that is used where it is.
+    ///
+    /// The default is none.
+    fn compact_group_encoder(&self) -> Option<Self::Encoder> {
+        None
+    }
+
+    /// Whether a message that was encoded for a group may be sent now, behind what the encoder of a connection has written. One
+    /// for which it may not misses it, as if it were slow.
+    ///
+    /// The default says yes.
+    #[inline]
+    fn takes_group_messages(encoder: &Self::Encoder) -> bool {
+        let _ = encoder;
+        true
+    }
+
+    /// Whether a connection understands what a [compact](Codec::compact_group_encoder) encoder has written. If it does, it is
+    /// sent that, as if its own encoder had written it.
+    ///
+    /// The default says no.
+    #[inline]
+    fn takes_compact(encoder: &mut Self::Encoder) -> bool {
+        let _ = encoder;
+        false
+    }
 }
 
 impl<T: Decoder + Clone + 'static> Codec for T {

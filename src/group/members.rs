@@ -1,21 +1,42 @@
 //! The members of a group on one core.
 
 use super::SlowMember;
+use crate::codec::Codec;
 use crate::connection::ConnectionId;
 use crate::net::{Flag, Link, Unsent};
 use crate::runtime::{AtTurnEnd, Core, OneshotSender, spawn_local};
 use crate::slots::{Key, Slots};
 use bytes::Bytes;
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-pub(super) struct Members<E> {
-    list: RefCell<Slots<Weak<Link<E>>>>,
+/// A message, encoded for all, and for those who understand a shorter form if there is one.
+#[derive(Clone)]
+pub(super) struct Encoded {
+    pub(super) plain: Bytes,
+    pub(super) compact: Option<Bytes>,
+}
+
+impl Encoded {
+    /// Several messages as one.
+    fn join(messages: Vec<Encoded>) -> Encoded {
+        let plain: Vec<&[u8]> = messages.iter().map(|message| &*message.plain).collect();
+        let compact = messages.iter().any(|message| message.compact.is_some()).then(|| {
+            let shortest = messages.iter().map(|message| &**message.compact.as_ref().unwrap_or(&message.plain));
+            Bytes::from(shortest.collect::<Vec<&[u8]>>().concat())
+        });
+        Encoded { plain: plain.concat().into(), compact }
+    }
+}
+
+pub(super) struct Members<C: Codec> {
+    list: RefCell<Slots<Weak<Link<C::Encoder>>>>,
     /// What is to be sent at the end of this turn.
-    posted: RefCell<Vec<Bytes>>,
+    posted: RefCell<Vec<Encoded>>,
     slow: SlowMember,
     /// For other threads to read: how many there are, and how often one was skipped.
     count: Arc<AtomicUsize>,
@@ -23,12 +44,12 @@ pub(super) struct Members<E> {
 }
 
 /// Held by the connection; leaves when that closes.
-struct Membership<E: 'static> {
-    members: Rc<Members<E>>,
+struct Membership<C: Codec + 'static> {
+    members: Rc<Members<C>>,
     key: Key,
 }
 
-impl<E> Drop for Membership<E> {
+impl<C: Codec> Drop for Membership<C> {
     fn drop(&mut self) {
         let left = self.members.list.borrow_mut().remove(self.key);
         if left.is_some() {
@@ -37,13 +58,13 @@ impl<E> Drop for Membership<E> {
     }
 }
 
-impl<E: 'static> Members<E> {
-    pub(super) fn new(slow: SlowMember, count: Arc<AtomicUsize>, skipped: Arc<AtomicUsize>) -> Members<E> {
+impl<C: Codec + 'static> Members<C> {
+    pub(super) fn new(slow: SlowMember, count: Arc<AtomicUsize>, skipped: Arc<AtomicUsize>) -> Members<C> {
         Members { list: RefCell::default(), posted: RefCell::default(), slow, count, skipped }
     }
 
-    pub(super) fn join(self: &Rc<Self>, link: &Rc<Link<E>>) -> bool {
-        if link.keeps(|membership: &Membership<E>| Rc::ptr_eq(&membership.members, self)) {
+    pub(super) fn join(self: &Rc<Self>, link: &Rc<Link<C::Encoder>>) -> bool {
+        if link.keeps(|membership: &Membership<C>| Rc::ptr_eq(&membership.members, self)) {
             return false;
         }
         // What was said before is not for the new one.
@@ -54,31 +75,31 @@ impl<E: 'static> Members<E> {
         true
     }
 
-    pub(super) fn leave(self: &Rc<Self>, link: &Link<E>) -> bool {
+    pub(super) fn leave(self: &Rc<Self>, link: &Link<C::Encoder>) -> bool {
         self.deliver();
-        link.drop_kept(|membership: &Membership<E>| Rc::ptr_eq(&membership.members, self))
+        link.drop_kept(|membership: &Membership<C>| Rc::ptr_eq(&membership.members, self))
     }
 
-    /// Sends `bytes` to every member at the end of this turn, with what else is posted until then.
-    pub(super) fn post(self: &Rc<Self>, core: &Core, bytes: &Bytes) {
+    /// Sends a message to every member at the end of this turn, with what else is posted until then.
+    pub(super) fn post(self: &Rc<Self>, core: &Core, message: Encoded) {
         let mut posted = self.posted.borrow_mut();
         if posted.is_empty() {
             core.at_turn_end(self.clone());
         }
-        posted.push(bytes.clone());
+        posted.push(message);
     }
 
-    /// Sends `bytes` to all but one.
-    pub(super) fn post_except(&self, bytes: &Bytes, except: ConnectionId) {
+    /// Sends a message to all but one.
+    pub(super) fn post_except(&self, message: &Encoded, except: ConnectionId) {
         self.deliver();
-        let (_, full) = self.send_to_all(bytes, Some(except));
+        let (_, full) = self.send_to_all(message, Some(except));
         self.overlook(full, 1);
     }
 
-    /// Sends `bytes`, and answers when those have it that are waited for.
-    pub(super) fn send(&self, bytes: Bytes, done: OneshotSender<usize>) {
+    /// Sends a message, and answers when those have it that are waited for.
+    pub(super) fn send(&self, message: Encoded, done: OneshotSender<usize>) {
         self.deliver();
-        let (mut queued, full) = self.send_to_all(&bytes, None);
+        let (mut queued, full) = self.send_to_all(&message, None);
         if self.slow != SlowMember::Wait || full.is_empty() {
             self.overlook(full, 1);
             return done.send(queued);
@@ -86,7 +107,7 @@ impl<E: 'static> Members<E> {
         spawn_local(async move {
             for link in full {
                 let room = poll_fn(|cx| link.poll_room(cx)).await;
-                if room.is_ok() && link.send_encoded(&bytes).is_ok() {
+                if room.is_ok() && send::<C>(&link, &message).is_ok() {
                     queued += 1;
                 }
             }
@@ -99,34 +120,35 @@ impl<E: 'static> Members<E> {
     fn deliver(&self) {
         let mut posted = self.posted.take();
         let messages = posted.len();
-        let bytes = match messages {
+        let message = match messages {
             0 => return,
             1 => posted.remove(0),
-            _ => posted.concat().into(),
+            _ => Encoded::join(posted),
         };
-        let (_, full) = self.send_to_all(&bytes, None);
+        let (_, full) = self.send_to_all(&message, None);
         self.overlook(full, messages);
     }
 
     /// Deals with those who had no room, and are not waited for.
-    fn overlook(&self, full: Vec<Rc<Link<E>>>, messages: usize) {
+    fn overlook(&self, full: Vec<Rc<Link<C::Encoder>>>, messages: usize) {
         self.skipped.fetch_add(full.len() * messages, Relaxed);
         if self.slow == SlowMember::Disconnect {
             full.iter().for_each(|link| link.notify(Flag::TOO_SLOW.or(Flag::ABORT)));
         }
     }
 
-    /// Says how many members have taken `bytes`, and who has no room.
-    fn send_to_all(&self, bytes: &Bytes, except: Option<ConnectionId>) -> (usize, Vec<Rc<Link<E>>>) {
+    /// Says how many members have taken a message, and who has no room.
+    fn send_to_all(&self, message: &Encoded, except: Option<ConnectionId>) -> (usize, Vec<Rc<Link<C::Encoder>>>) {
         let except = except.map(ConnectionId::as_u64);
         // The list is free while members are written to: one that closes leaves it.
-        let members: Vec<Rc<Link<E>>> = self.list.borrow().iter().filter_map(|(_, member)| member.upgrade()).collect();
+        let members: Vec<Rc<Link<C::Encoder>>> =
+            self.list.borrow().iter().filter_map(|(_, member)| member.upgrade()).collect();
         let (mut sent, mut full) = (0, Vec::new());
         for link in members {
             if Some(link.number()) == except {
                 continue;
             }
-            match link.send_encoded(bytes) {
+            match send::<C>(&link, message) {
                 Ok(()) => sent += 1,
                 Err(Unsent::Full) => full.push(link),
                 Err(_) => {}
@@ -136,7 +158,23 @@ impl<E: 'static> Members<E> {
     }
 }
 
-impl<E: 'static> AtTurnEnd for Members<E> {
+/// Sends a message to one member, in the form that it understands.
+fn send<C: Codec>(link: &Link<C::Encoder>, message: &Encoded) -> Result<(), Unsent<Infallible>>
+where
+    C::Encoder: 'static,
+{
+    if !C::takes_group_messages(&link.encoder()) {
+        return Err(Unsent::Full);
+    }
+    match &message.compact {
+        // Only who has room for it: what the encoder takes for written must be.
+        Some(_) if link.queued() > link.high_water() => Err(Unsent::Full),
+        Some(compact) if C::takes_compact(&mut link.encoder()) => link.send_encoded(compact),
+        _ => link.send_encoded(&message.plain),
+    }
+}
+
+impl<C: Codec + 'static> AtTurnEnd for Members<C> {
     fn turn_ends(&self) {
         self.deliver();
     }

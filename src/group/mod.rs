@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::runtime::{Core, Remote, oneshot, with_current};
 use bytes::Bytes;
-use members::Members;
+use members::{Encoded, Members};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -35,8 +35,9 @@ pub enum SlowMember {
 ///
 /// It is cheap to clone, and each clone is the same group, on any thread. A member that closes leaves by itself.
 ///
-/// Messages are encoded once, by an encoder of the group's own. A codec whose encoder remembers something between
-/// messages, for one connection, can not be used so.
+/// Messages are encoded once, by an encoder of the group's own, and once more where a protocol has a shorter form that some
+/// members understand: WebSockets that compress. A codec whose encoder remembers something between messages, for one
+/// connection, can not be used so.
 ///
 /// ```
 /// use tiderace::{Conn, Group, Handler, Result, Server, codec::Lines};
@@ -184,14 +185,14 @@ where
     where
         C::Encoder: Encoder<M>,
     {
-        let bytes = self.encode(message)?;
+        let encoded = self.encode(message)?;
         let mut answers = Vec::new();
         for core in self.cores() {
             let (done, queued) = oneshot();
-            let (group, bytes) = (self.clone(), bytes.clone());
+            let (group, encoded) = (self.clone(), encoded.clone());
             on_core(&core.remote, move |core| {
                 if let Some(members) = group.find_members(core) {
-                    members.send(bytes, done);
+                    members.send(encoded, done);
                 }
             });
             answers.push(queued);
@@ -207,20 +208,20 @@ where
     where
         C::Encoder: Encoder<M>,
     {
-        let bytes = self.encode(message)?;
+        let encoded = self.encode(message)?;
         let cores = self.shared.cores.read().unwrap_or_else(PoisonError::into_inner);
         if cores.iter().any(|core| core.in_flight.load(Relaxed) >= limits::IN_FLIGHT) {
             return Err(Error::Busy);
         }
         for core in cores.iter() {
             core.in_flight.fetch_add(1, Relaxed);
-            let (group, bytes, in_flight) = (self.clone(), bytes.clone(), core.in_flight.clone());
+            let (group, encoded, in_flight) = (self.clone(), encoded.clone(), core.in_flight.clone());
             on_core(&core.remote, move |core| {
                 in_flight.fetch_sub(1, Relaxed);
                 if let Some(members) = group.find_members(core) {
                     match except {
-                        Some(except) => members.post_except(&bytes, except),
-                        None => members.post(core, &bytes),
+                        Some(except) => members.post_except(&encoded, except),
+                        None => members.post(core, encoded),
                     }
                 }
             });
@@ -228,15 +229,17 @@ where
         Ok(())
     }
 
-    fn encode<M: ?Sized>(&self, message: &M) -> Result<Bytes>
+    fn encode<M: ?Sized>(&self, message: &M) -> Result<Encoded>
     where
         C::Encoder: Encoder<M>,
     {
-        let mut encoder = self.shared.codec.group_encoder();
-        match encode_to_vec(&mut encoder, message) {
-            Ok(bytes) => Ok(bytes.into()),
+        let with = |mut encoder: C::Encoder| match encode_to_vec(&mut encoder, message) {
+            Ok(bytes) => Ok(Bytes::from(bytes)),
             Err(error) => Err(Error::Encode(error.into())),
-        }
+        };
+        let plain = with(self.shared.codec.group_encoder())?;
+        let compact = self.shared.codec.compact_group_encoder().map(with).transpose()?;
+        Ok(Encoded { compact: compact.filter(|compact| compact.len() < plain.len()), plain })
     }
 
     fn cores(&self) -> Vec<GroupCore> {
@@ -245,11 +248,11 @@ where
     }
 
     /// The members of this core, who are few or none.
-    fn find_members(&self, core: &Core) -> Option<Rc<Members<C::Encoder>>> {
+    fn find_members(&self, core: &Core) -> Option<Rc<Members<C>>> {
         core.find_local(self.shared.id)
     }
 
-    fn members(&self, core: &Rc<Core>) -> Rc<Members<C::Encoder>> {
+    fn members(&self, core: &Rc<Core>) -> Rc<Members<C>> {
         core.local(self.shared.id, || {
             let (remote, count) = (core.remote(), Arc::default());
             let entry = GroupCore { remote, members: Arc::clone(&count), in_flight: Arc::default() };

@@ -6,7 +6,7 @@ use crate::codec::Encoder;
 use crate::io::Readiness;
 use crate::runtime::{Core, Interrupt, Source};
 use bytes::Bytes;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::convert::Infallible;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -81,6 +81,11 @@ impl<E: 'static> Link<E> {
 }
 
 impl<E> Link<E> {
+    /// The encoder, for those who send what another has encoded.
+    pub(crate) fn encoder(&self) -> RefMut<'_, E> {
+        self.encoder.borrow_mut()
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.number
     }

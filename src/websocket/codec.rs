@@ -141,4 +141,17 @@ impl Codec for WebSocket {
     fn group_encoder(&self) -> WebSocketEncoder {
         WebSocketEncoder::for_groups(Shared::new(self.role, self.config.clone(), None))
     }
+
+    fn compact_group_encoder(&self) -> Option<WebSocketEncoder> {
+        let negotiated = self.config.deflate.as_ref()?.for_groups();
+        Some(WebSocketEncoder::for_groups(Shared::new(self.role, self.config.clone(), Some(negotiated))))
+    }
+
+    fn takes_group_messages(encoder: &WebSocketEncoder) -> bool {
+        encoder.is_between_messages()
+    }
+
+    fn takes_compact(encoder: &mut WebSocketEncoder) -> bool {
+        encoder.takes_compressed()
+    }
 }

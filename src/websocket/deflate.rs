@@ -57,6 +57,16 @@ impl Deflate {
         self
     }
 
+    /// For messages that many are sent, each of whom knows no other.
+    pub(super) fn for_groups(&self) -> Negotiated {
+        let (bits, level, threshold) = (self.window_bits, self.level, self.threshold);
+        Negotiated { deflates_anew: true, inflates_anew: true, bits, level, threshold }
+    }
+
+    pub(super) fn bits(&self) -> u8 {
+        self.window_bits
+    }
+
     /// What a client asks for.
     pub(super) fn offer(&self) -> String {
         let contexts =
@@ -157,7 +167,7 @@ pub(super) struct Negotiated {
     /// What is sent, and what is received, is compressed without regard to messages before.
     deflates_anew: bool,
     inflates_anew: bool,
-    bits: u8,
+    pub(super) bits: u8,
     level: u32,
     pub(super) threshold: usize,
 }

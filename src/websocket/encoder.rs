@@ -4,8 +4,8 @@ use super::error::SendError;
 use super::frame::{self, Opcode};
 use super::message::FragmentKind;
 use super::shared::{Phase, Shared};
-use super::{Close, CloseCode, Fragment, Negotiated, Ping, Pong, Prepared, handshake};
-use crate::codec::{Encoder, Output, encode_to_vec};
+use super::{Close, CloseCode, Deflate, Fragment, Negotiated, Ping, Pong, Prepared, WebSocket, handshake};
+use crate::codec::{Codec, Encoder, Output, encode_to_vec};
 use crate::http::{Chunk, Response, ResponseEncoder};
 use bytes::Bytes;
 use flate2::Compress;
@@ -51,6 +51,23 @@ impl WebSocketEncoder {
     pub(super) fn for_groups(shared: Shared) -> WebSocketEncoder {
         shared.phase.set(Phase::Open);
         WebSocketEncoder::new(Rc::new(shared), None)
+    }
+
+    /// Whether another message may be sent here.
+    #[inline]
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.shared.phase.get() == Phase::Open && !self.is_fragmented
+    }
+
+    /// Whether the peer inflates what is compressed by itself, with the window that is configured. From then on, nothing refers
+    /// to messages before it: the peer's window holds more than ours would.
+    pub(super) fn takes_compressed(&mut self) -> bool {
+        let configured = self.shared.config.deflate.as_ref().map_or(15, Deflate::bits);
+        let takes = self.shared.deflate.get().is_some_and(|negotiated| negotiated.bits >= configured);
+        if takes && let Some(deflater) = &mut self.deflater {
+            deflater.reset();
+        }
+        takes
     }
 
     #[inline]
@@ -177,7 +194,8 @@ impl Encoder<Prepared> for WebSocketEncoder {
             Phase::Handshake => Err(SendError::NotOpen),
             Phase::Closed => Err(SendError::Closed),
             Phase::Open => {
-                output.put_bytes(prepared.0.clone());
+                let compressed = prepared.compressed.as_ref().filter(|_| self.takes_compressed());
+                output.put_bytes(compressed.unwrap_or(&prepared.plain).clone());
                 Ok(())
             }
         }
@@ -185,30 +203,25 @@ impl Encoder<Prepared> for WebSocketEncoder {
 }
 
 impl Prepared {
-    /// A text.
-    pub fn text(text: &str) -> Prepared {
-        Prepared::of(Opcode::Text, text.as_bytes())
+    /// A text, for connections of this codec: compressed as well, where that is configured and makes it shorter.
+    pub fn text(codec: &WebSocket, text: &str) -> Prepared {
+        Prepared::of(codec, text)
     }
 
-    /// Bytes.
-    pub fn binary(bytes: &[u8]) -> Prepared {
-        Prepared::of(Opcode::Binary, bytes)
+    /// Bytes, likewise.
+    pub fn binary(codec: &WebSocket, bytes: &[u8]) -> Prepared {
+        Prepared::of(codec, bytes)
     }
 
-    fn of(opcode: Opcode, payload: &[u8]) -> Prepared {
-        struct Frame(Opcode);
-
-        impl Encoder<[u8]> for Frame {
-            type Error = std::convert::Infallible;
-
-            fn encode(&mut self, payload: &[u8], output: &mut Output<'_>) -> Result<(), Self::Error> {
-                frame::put(output, 0x80 | self.0 as u8, None, payload, &mut Vec::new());
-                Ok(())
-            }
-        }
-
-        let Ok(bytes) = encode_to_vec(&mut Frame(opcode), payload);
-        Prepared(Bytes::from(bytes))
+    fn of<M: ?Sized>(codec: &WebSocket, message: &M) -> Prepared
+    where
+        WebSocketEncoder: Encoder<M, Error = SendError>,
+    {
+        let encode =
+            |mut encoder| Bytes::from(encode_to_vec(&mut encoder, message).expect("a group's encoder is open"));
+        let plain = encode(codec.group_encoder());
+        let compressed = codec.compact_group_encoder().map(encode).filter(|compressed| compressed.len() < plain.len());
+        Prepared { plain, compressed }
     }
 }
 

@@ -104,7 +104,10 @@ impl<'a> Fragment<'a> {
 
 /// A message of a server that has been encoded, to be sent many times. A [`Group`](crate::Group) does this by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prepared(pub(super) Bytes);
+pub struct Prepared {
+    pub(super) plain: Bytes,
+    pub(super) compressed: Option<Bytes>,
+}
 
 /// A ping; a peer answers with the same bytes, of which there are at most 125.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

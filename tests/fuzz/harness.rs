@@ -13,8 +13,11 @@ use tiderace::protobuf::{Envelopes, Protobuf};
 use tiderace::resp::{Commands, Replies, Value};
 use tiderace::websocket::{Deflate, WebSocket};
 
+/// Takes an input, and panics where something is wrong.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("codecs", codecs),
     ("http", http),
     ("http_parts", http_parts),
