@@ -119,6 +119,18 @@ mod book {
     struct Datagrams;
     #[doc = include_str!("../book/src/clients.md")]
     struct Clients;
+    #[cfg(feature = "websocket")]
+    #[doc = include_str!("../book/src/websocket.md")]
+    struct WebSocket;
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../book/src/http.md")]
+    struct Http;
+    #[cfg(feature = "protobuf")]
+    #[doc = include_str!("../book/src/protobuf.md")]
+    struct Protobuf;
+    #[cfg(feature = "resp")]
+    #[doc = include_str!("../book/src/redis.md")]
+    struct Redis;
     #[doc = include_str!("../book/src/coming-from-go.md")]
     struct ComingFromGo;
 }

@@ -68,6 +68,7 @@ impl Guest {
     }
 }
 
+// ANCHOR: handler
 impl Handler for Guest {
     type Codec = WebSocket;
 
@@ -96,6 +97,7 @@ impl Handler for Guest {
         self.leave(conn);
     }
 }
+// ANCHOR_END: handler
 
 async fn refuse(conn: &mut Conn<WebSocket>, why: &str) -> Result {
     conn.send(&*to_json(&ToPage::Refused { why })).await

@@ -5,6 +5,7 @@ use tiderace::http::{Request, Response, Status};
 /// Nothing but what comes from here: should a text ever get into the page as more than a text, it is not run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:";
 
+// ANCHOR: respond
 /// What is answered to a request.
 pub fn respond(request: &Request<'_>) -> Response<'static> {
     let found = match request.path() {
@@ -15,3 +16,4 @@ pub fn respond(request: &Request<'_>) -> Response<'static> {
     };
     found.header("Content-Security-Policy", POLICY).header("X-Content-Type-Options", "nosniff")
 }
+// ANCHOR_END: respond

@@ -57,6 +57,7 @@ pub fn stay_connected(rooms: Arc<Rooms>) {
     }
 }
 
+// ANCHOR: listener
 struct Listener(Arc<Rooms>);
 
 impl Handler for Listener {
@@ -93,3 +94,4 @@ impl Handler for Listener {
         eprintln!("the connection to Redis has ended: {reason}");
     }
 }
+// ANCHOR_END: listener

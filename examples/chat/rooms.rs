@@ -70,12 +70,14 @@ impl Room {
         [nick.to_owned()].into_iter().chain(others).find(|nick| !is_taken(nick)).expect("numbers do not end")
     }
 
+    // ANCHOR: hear
     fn hear(&mut self, line: Line) {
         // The only ways to fail are a message that can not be encoded and a core that is hopelessly behind.
         let _ = self.group.try_send(&*to_json(&ToPage::Said(&line)));
         self.lines.truncate(LINES - 1);
         self.lines.push_front(line);
     }
+    // ANCHOR_END: hear
 }
 
 impl Rooms {

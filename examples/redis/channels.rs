@@ -53,6 +53,7 @@ impl Channels {
         }
     }
 
+    // ANCHOR: publish
     /// Sends a message to all who listen, and says how many those are.
     pub fn publish(&self, name: &[u8], message: &[u8]) -> Result<usize> {
         let channel = self.0.lock().unwrap().get(name).cloned();
@@ -65,4 +66,5 @@ impl Channels {
         }
         Ok(channel.len())
     }
+    // ANCHOR_END: publish
 }

@@ -95,6 +95,7 @@ impl Client {
     }
 }
 
+// ANCHOR: handler
 impl Handler for Client {
     type Codec = Commands;
 
@@ -128,3 +129,4 @@ impl Handler for Client {
         }
     }
 }
+// ANCHOR_END: handler
