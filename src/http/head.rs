@@ -1,6 +1,6 @@
 //! Heads of requests: where they end, and what they say.
 
-use super::{HttpError, Version};
+use super::{Http, HttpError, Version};
 use crate::codec::Input;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -18,6 +18,11 @@ pub(crate) struct HeadEnd {
 }
 
 impl HeadEnd {
+    /// Whether nothing was looked at yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.looked == 0
+    }
+
     pub(crate) fn find(&mut self, input: Input<'_>, max: usize) -> Result<Option<usize>, HttpError> {
         while let Some(at) = input.find(b'\n', self.looked) {
             if at == 0 || input.get(at - 1) != Some(b'\r') {
@@ -93,6 +98,26 @@ impl Head {
             Err(error) => return Err(HttpError::Malformed(error)),
             Ok(_) => return Err(HttpError::Malformed(httparse::Error::NewLine)),
         }
+        self.take(&request, bytes)
+    }
+
+    /// Reads the head at the front of `bytes` without a search for its end, and says how long it is. `None` if it is not whole,
+    /// or not clearly right: then the slow way finds out.
+    pub(super) fn parse_front(&mut self, bytes: &[u8], limits: &Http) -> Result<Option<usize>, HttpError> {
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(bytes, &mut fields[..limits.max_fields]) {
+            Ok(httparse::Status::Complete(end))
+                if end <= limits.max_head && lines_end_right(&request, &bytes[..end]) =>
+            {
+                self.take(&request, bytes).map(|()| Some(end))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes down what a request says that is in `bytes`.
+    fn take(&mut self, request: &httparse::Request<'_, '_>, bytes: &[u8]) -> Result<(), HttpError> {
         let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
         self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
         self.is_head = method == "HEAD";
@@ -153,6 +178,20 @@ impl Head {
         };
         Ok(())
     }
+}
+
+/// Whether each line clearly ends with CR LF. The parser takes a bare LF, too.
+fn lines_end_right(request: &httparse::Request<'_, '_>, bytes: &[u8]) -> bool {
+    let behind = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize + part.len();
+    let first = request.path.map(|path| behind(path.as_bytes()) + " HTTP/1.1".len());
+    bytes.ends_with(b"\r\n\r\n")
+        && first.is_some_and(|end| bytes.get(end) == Some(&b'\r'))
+        // An empty value may be anywhere, and space behind a value is not a part of it.
+        && request.headers.iter().all(|field| {
+            !field.value.is_empty() && bytes.get(behind(field.value)) == Some(&b'\r')
+        })
+        && !bytes.starts_with(b"\r")
+        && !bytes.starts_with(b"\n")
 }
 
 /// The members of a list (RFC 9110, section 5.6.1).

@@ -29,6 +29,12 @@ impl Reader {
             return Ok(None);
         }
         self.is_reading = true;
+        if self.end.is_new()
+            && let (bytes, []) = input.as_slices()
+            && let Some(end) = self.head.parse_front(bytes, &self.limits)?
+        {
+            return Ok(Some(end));
+        }
         let Some(end) = self.end.find(input, self.limits.max_head)? else { return Ok(None) };
         match input.as_slices().0.get(..end) {
             Some(bytes) => self.head.parse(bytes, self.limits.max_fields)?,

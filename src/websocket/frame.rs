@@ -46,6 +46,19 @@ impl Header {
     /// The header at the front of `input`, if it is there.
     #[inline]
     pub(super) fn parse(input: Input<'_>, rules: &Rules) -> Result<Option<Header>, WebSocketError> {
+        // Most are this: a short message of a client, in one frame.
+        if let Some([first @ (0x81 | 0x82), second @ 0x80..=0xfd, key @ ..]) = input.array::<6>(0)
+            && rules.is_masked
+            && usize::from(second & 0x7f) <= rules.max
+        {
+            let opcode = if first == 0x81 { Opcode::Text } else { Opcode::Binary };
+            let length = usize::from(second & 0x7f);
+            return Ok(Some(Header { is_final: true, is_compressed: false, opcode, key: Some(key), size: 6, length }));
+        }
+        Header::parse_any(input, rules)
+    }
+
+    fn parse_any(input: Input<'_>, rules: &Rules) -> Result<Option<Header>, WebSocketError> {
         let Some([first, second]) = input.array::<2>(0) else { return Ok(None) };
         let opcode = match first & 0x0f {
             0 => Opcode::Continuation,

@@ -45,6 +45,7 @@ impl Shared {
     }
 
     /// What the next frame is masked with: those of clients are.
+    #[inline]
     pub(super) fn mask(&self) -> Option<[u8; 4]> {
         (self.role == Role::Client).then(|| self.masks.next())
     }
