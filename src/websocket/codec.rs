@@ -128,14 +128,12 @@ impl Codec for WebSocket {
 
     fn halves(&self) -> (WebSocketDecoder, WebSocketEncoder) {
         let shared = Rc::new(Shared::new(self.role, self.config.clone(), self.negotiated));
-        let (http, responses) = match self.role {
-            Role::Server => {
-                let (decoder, encoder) = self.config.http.halves();
-                (Some(Box::new(decoder)), Some(encoder))
-            }
-            Role::Client => (None, None),
-        };
-        (WebSocketDecoder::new(shared.clone(), http), WebSocketEncoder::new(shared, responses))
+        let http = (self.role == Role::Server).then(|| {
+            let (decoder, encoder) = self.config.http.halves();
+            shared.responses.replace(Some(encoder));
+            Box::new(decoder)
+        });
+        (WebSocketDecoder::new(shared.clone(), http), WebSocketEncoder::new(shared))
     }
 
     fn group_encoder(&self) -> WebSocketEncoder {

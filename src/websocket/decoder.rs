@@ -86,7 +86,7 @@ impl WebSocketDecoder {
         }
         self.whole = None;
         self.header = Header::parse(input, &self.rules)?;
-        Ok(self.header.map(|header| header.size + header.length).filter(|end| *end <= input.len()))
+        Ok(self.header.map(|header| header.end()).filter(|end| *end <= input.len()))
     }
 
     /// Looks at a request, and says whether it is for the handler.
@@ -114,7 +114,7 @@ impl WebSocketDecoder {
 
     /// Deals with a frame, and says whether the handler is to see it.
     fn pass(&mut self, header: Header, frame: &mut [u8]) -> Result<bool, WebSocketError> {
-        let payload = &mut frame[header.size..];
+        let payload = &mut frame[header.size()..];
         if let Some(key) = header.key {
             mask::apply(key, payload);
         }
@@ -259,7 +259,7 @@ impl Decoder for WebSocketDecoder {
             let request = http.decode(frame).map_err(WebSocketError::Http)?;
             return Ok(if asks { Message::Handshake(request) } else { Message::Http(request) });
         };
-        let payload = &frame[header.size..];
+        let payload = &frame[header.size()..];
         Ok(match header.opcode {
             Opcode::Text | Opcode::Binary | Opcode::Continuation if self.whole.is_some() => return self.lend_whole(),
             Opcode::Text => match simdutf8::basic::from_utf8(payload) {
@@ -379,6 +379,6 @@ impl WebSocketDecoder {
     }
 
     fn put(&self, output: &mut Output<'_>, opcode: Opcode, payload: &[u8]) {
-        frame::put(output, 0x80 | opcode as u8, self.shared.mask(), payload, &mut Vec::new());
+        frame::put(output, 0x80 | opcode as u8, self.shared.mask(), payload);
     }
 }

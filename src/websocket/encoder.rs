@@ -6,7 +6,7 @@ use super::message::FragmentKind;
 use super::shared::{Phase, Shared};
 use super::{Close, CloseCode, Deflate, Fragment, Negotiated, Ping, Pong, Prepared, WebSocket, handshake};
 use crate::codec::{Codec, Encoder, Output, encode_to_vec};
-use crate::http::{Chunk, Response, ResponseEncoder};
+use crate::http::{Chunk, Response};
 use bytes::Bytes;
 use flate2::Compress;
 use std::rc::Rc;
@@ -15,11 +15,8 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub struct WebSocketEncoder {
     shared: Rc<Shared>,
-    responses: Option<ResponseEncoder>,
     /// A message in fragments has been begun.
     is_fragmented: bool,
-    /// Where a client's messages are masked.
-    scratch: Vec<u8>,
     /// Of a connection that keeps its own.
     deflater: Option<Box<Compress>>,
 }
@@ -43,14 +40,14 @@ impl Accept {
 }
 
 impl WebSocketEncoder {
-    pub(super) fn new(shared: Rc<Shared>, responses: Option<ResponseEncoder>) -> WebSocketEncoder {
-        WebSocketEncoder { shared, responses, is_fragmented: false, scratch: Vec::new(), deflater: None }
+    pub(super) fn new(shared: Rc<Shared>) -> WebSocketEncoder {
+        WebSocketEncoder { shared, is_fragmented: false, deflater: None }
     }
 
     /// Encodes for connections whose handshakes are made.
     pub(super) fn for_groups(shared: Shared) -> WebSocketEncoder {
         shared.phase.set(Phase::Open);
-        WebSocketEncoder::new(Rc::new(shared), None)
+        WebSocketEncoder::new(Rc::new(shared))
     }
 
     /// Whether another message may be sent here.
@@ -77,7 +74,7 @@ impl WebSocketEncoder {
             Phase::Handshake => return Err(SendError::NotOpen),
             Phase::Closed => return Err(SendError::Closed),
         }
-        frame::put(output, first, self.shared.mask(), payload, &mut self.scratch);
+        frame::put(output, first, self.shared.mask(), payload);
         Ok(())
     }
 
@@ -248,7 +245,8 @@ impl Encoder<Response<'_>> for WebSocketEncoder {
             return Err(SendError::NoHandshake);
         }
         self.shared.asked.take();
-        let responses = self.responses.as_mut().ok_or(SendError::NoHandshake)?;
+        let mut responses = self.shared.responses.borrow_mut();
+        let responses = responses.as_mut().ok_or(SendError::NoHandshake)?;
         responses.encode(response, output).map_err(SendError::Response)
     }
 }
@@ -257,7 +255,8 @@ impl Encoder<Chunk<'_>> for WebSocketEncoder {
     type Error = SendError;
 
     fn encode(&mut self, chunk: &Chunk<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
-        let responses = self.responses.as_mut().ok_or(SendError::NoHandshake)?;
+        let mut responses = self.shared.responses.borrow_mut();
+        let responses = responses.as_mut().ok_or(SendError::NoHandshake)?;
         responses.encode(chunk, output).map_err(SendError::Response)
     }
 }

@@ -27,9 +27,9 @@ pub(super) struct Header {
     pub(super) opcode: Opcode,
     pub(super) key: Option<[u8; 4]>,
     /// Of the header itself.
-    pub(super) size: usize,
+    size: u8,
     /// Of the payload.
-    pub(super) length: usize,
+    length: usize,
 }
 
 /// What a receiver expects of headers.
@@ -43,6 +43,18 @@ pub(super) struct Rules {
 }
 
 impl Header {
+    /// Where the payload starts.
+    #[inline]
+    pub(super) fn size(&self) -> usize {
+        usize::from(self.size)
+    }
+
+    /// Where the frame ends.
+    #[inline]
+    pub(super) fn end(&self) -> usize {
+        self.size().saturating_add(self.length)
+    }
+
     /// The header at the front of `input`, if it is there.
     #[inline]
     pub(super) fn parse(input: Input<'_>, rules: &Rules) -> Result<Option<Header>, WebSocketError> {
@@ -79,7 +91,7 @@ impl Header {
             return Err(WebSocketError::Frame("expected masked frames from clients and plain ones from servers"));
         }
         let short = second & 0x7f;
-        let (length, mut size) = match short {
+        let (length, mut size): (u64, u8) = match short {
             0..=125 => (u64::from(short), 2),
             126 => match input.array(2).map(u16::from_be_bytes) {
                 Some(length) => (u64::from(length), 4),
@@ -105,7 +117,7 @@ impl Header {
         }
         let mut key = None;
         if is_masked {
-            key = input.array(size);
+            key = input.array(usize::from(size));
             size += 4;
             if key.is_none() {
                 return Ok(None);
@@ -117,7 +129,7 @@ impl Header {
 
 /// Writes a frame, masked with `key` if there is one.
 #[inline]
-pub(super) fn put(output: &mut Output<'_>, first: u8, key: Option<[u8; 4]>, payload: &[u8], scratch: &mut Vec<u8>) {
+pub(super) fn put(output: &mut Output<'_>, first: u8, key: Option<[u8; 4]>, payload: &[u8]) {
     let Some(key) = key else {
         return match payload.len() {
             length @ 0..=125 => output.put_prefixed([first, length as u8], payload),
@@ -131,20 +143,27 @@ pub(super) fn put(output: &mut Output<'_>, first: u8, key: Option<[u8; 4]>, payl
             }
         };
     };
-    output.put_slice(&[first]);
     match payload.len() {
-        length @ 0..=125 => output.put_slice(&[0x80 | length as u8]),
-        length @ 126..=0xffff => output.put_prefixed([0xfe], &(length as u16).to_be_bytes()),
-        length => output.put_prefixed([0xff], &(length as u64).to_be_bytes()),
+        length @ 0..=125 => output.put_prefixed([first, 0x80 | length as u8], &key),
+        length @ 126..=0xffff => {
+            let [a, b] = (length as u16).to_be_bytes();
+            output.put_prefixed([first, 0xfe, a, b], &key);
+        }
+        length => {
+            output.put_prefixed([first, 0xff], &(length as u64).to_be_bytes());
+            output.put_slice(&key);
+        }
     }
-    scratch.clear();
-    scratch.extend_from_slice(payload);
-    super::mask::apply(key, scratch);
-    output.put_prefixed(key, scratch);
-    scratch.shrink_to(SCRATCH);
+    let mut masked = [0; MASKED_AT_ONCE];
+    for part in payload.chunks(MASKED_AT_ONCE) {
+        let masked = &mut masked[..part.len()];
+        masked.copy_from_slice(part);
+        super::mask::apply(key, masked);
+        output.put_slice(masked);
+    }
 }
 
 /// The longest that a header can be.
 pub(super) const LONGEST_HEADER: usize = 14;
-/// A client's messages are masked in a place of their own, of which so much is kept.
-const SCRATCH: usize = 4 * 1024;
+/// A client's messages are masked in pieces of so many bytes, which is a multiple of a mask's length.
+const MASKED_AT_ONCE: usize = 1024;

@@ -3,6 +3,7 @@
 use super::handshake::Asked;
 use super::mask::Masks;
 use super::{Config, Negotiated};
+use crate::http::ResponseEncoder;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub(super) struct Shared {
     pub(super) asked: RefCell<Option<Box<Asked>>>,
     /// How messages are compressed.
     pub(super) deflate: Cell<Option<Negotiated>>,
+    /// Of a server, until the handshake is made.
+    pub(super) responses: RefCell<Option<ResponseEncoder>>,
     masks: Masks,
     /// The handshake was made, and nobody was told.
     pub(super) has_opened: Cell<bool>,
@@ -41,7 +44,8 @@ impl Shared {
         // A client makes its handshake before it has a codec.
         let phase = if role == Role::Server { Phase::Handshake } else { Phase::Open };
         let (phase, asked, has_opened) = (Cell::new(phase), RefCell::default(), Cell::new(false));
-        Shared { role, config, phase, asked, deflate: Cell::new(negotiated), masks: Masks::default(), has_opened }
+        let (deflate, responses, masks) = (Cell::new(negotiated), RefCell::default(), Masks::default());
+        Shared { role, config, phase, asked, deflate, responses, masks, has_opened }
     }
 
     /// What the next frame is masked with: those of clients are.
@@ -52,6 +56,7 @@ impl Shared {
 
     pub(super) fn open(&self, asked: &Asked) {
         self.deflate.set(asked.deflate.as_ref().map(|(negotiated, _)| *negotiated));
+        self.responses.take();
         self.phase.set(Phase::Open);
         self.has_opened.set(true);
     }
