@@ -9,11 +9,6 @@ use std::net::TcpStream;
 use support::process::Process;
 use support::*;
 
-const REQUEST: &str = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
-const PLAIN: &str = "\r\n";
-const COMPRESSED: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
-
 /// A server in a process of its own, whose memory can be looked at.
 fn server() -> (Process, String) {
     let mut process = Process::example("ws_echo", &["--addr", "127.0.0.1:0", "--cores", "1"]);
@@ -21,18 +16,8 @@ fn server() -> (Process, String) {
     (process, address)
 }
 
-fn open(address: &str, extensions: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all([REQUEST, extensions].concat().as_bytes()).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"));
-    stream
+fn open(address: &str, fields: &str) -> TcpStream {
+    websocket::open(TcpStream::connect(address).unwrap(), fields)
 }
 
 /// A frame of a client, masked with zeros.
@@ -58,7 +43,7 @@ fn close_code(stream: &mut TcpStream) -> u16 {
 #[test]
 fn a_million_fragments_are_too_many() {
     let (process, address) = server();
-    let mut stream = open(&address, PLAIN);
+    let mut stream = open(&address, "");
     // As many as there may be are a message like others.
     let many = [frame(0x02, b"x"), frame(0x00, b"x").repeat(99_998), frame(0x80, b"x")].concat();
     stream.write_all(&many).unwrap();
@@ -66,7 +51,7 @@ fn a_million_fragments_are_too_many() {
     stream.read_exact(&mut back).unwrap();
     assert_eq!(back[..10], [&[0x82, 127][..], &100_000_u64.to_be_bytes()].concat());
     let before = system::resident(process.child().id());
-    let mut stream = open(&address, PLAIN);
+    let mut stream = open(&address, "");
     let mut writer = stream.try_clone().unwrap();
     let flood = std::thread::spawn(move || {
         let _ = writer.write_all(&frame(0x02, b"x"));
@@ -89,9 +74,9 @@ fn bombs_are_defused_before_they_are_inflated() {
     deflate.compress_vec(&vec![0; 64 << 20], &mut bomb, FlushCompress::Sync).unwrap();
     assert!(bomb.len() < 128 << 10);
     let bomb = frame(0xc2, &bomb[..bomb.len() - 4]);
-    let mut good = open(&address, COMPRESSED);
+    let mut good = open(&address, websocket::DEFLATE);
     for _ in 0..20 {
-        let mut stream = open(&address, COMPRESSED);
+        let mut stream = open(&address, websocket::DEFLATE);
         stream.write_all(&bomb).unwrap();
         assert_eq!(close_code(&mut stream), 1009);
         good.write_all(&frame(0x89, b"")).unwrap();

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpStream;
 use std::sync::Arc;
 use support::*;
@@ -109,25 +109,11 @@ fn frame(stream: &mut TcpStream) -> (u8, usize) {
     (head[0], length)
 }
 
-fn open(server: &Running, extensions: &str) -> TcpStream {
-    let mut stream = server.connect();
-    let request = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
-    stream.write_all(format!("{request}{extensions}\r\n").as_bytes()).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    stream
-}
-
 #[test]
 fn it_is_compressed_for_those_who_can_and_only_if_that_helps() {
     let (server, group) = guests(&WebSocket::default().compress(Deflate::default()));
-    let mut able = open(&server, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
-    let mut unable = open(&server, "");
+    let mut able = websocket::open(server.connect(), websocket::DEFLATE);
+    let mut unable = websocket::open(server.connect(), "");
     until("both have joined", || group.len() == 2);
     let text = long("x");
     group.try_send(&*long(&text[..4])).unwrap();

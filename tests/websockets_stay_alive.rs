@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::io::{Read, Write};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use support::*;
@@ -69,14 +68,9 @@ fn our_own_client_is_kept_while_it_listens() {
 #[test]
 fn who_does_not_answer_is_closed() {
     let (server, told) = quiet();
-    let mut stream = server.connect();
     let began = Instant::now();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
-        .unwrap();
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).unwrap();
-    let frames = &all[all.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4..];
+    let mut stream = websocket::open(server.connect(), "");
+    let frames = read_to_end(&mut stream);
     // One ping, and a close that says why: 1008.
     assert_eq!(frames, [0x89, 0, 0x88, 2, 0x03, 0xf0]);
     assert!(began.elapsed() >= IDLE);

@@ -7,6 +7,7 @@ pub mod handlers;
 pub mod process;
 #[cfg(target_os = "linux")]
 pub mod system;
+pub mod websocket;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
