@@ -3,6 +3,8 @@
 //!
 //! Nothing here knows a socket or a clock.
 
+#[cfg(any(feature = "http", feature = "resp"))]
+pub(crate) mod decimal;
 mod input;
 mod outbound;
 mod output;

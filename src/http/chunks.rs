@@ -6,7 +6,7 @@ use crate::codec::Input;
 /// A line with the size of a chunk, and what extensions it has, may be this long.
 const SIZE_LINE: usize = 256;
 
-/// Finds the end of a body in chunks without looking at a byte twice.
+/// Finds the end of a body in chunks. Of what has come before, only a line that is unfinished is looked at again.
 #[derive(Debug, Default)]
 pub(super) struct ChunksEnd {
     at: usize,

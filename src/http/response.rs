@@ -2,6 +2,7 @@
 
 use super::Status;
 use super::exchange::Exchange;
+use crate::buffer::decimal;
 use crate::codec::{Encoder, Output};
 use crate::runtime::with_http_date;
 use bytes::Bytes;
@@ -266,17 +267,8 @@ pub(super) fn write(
 }
 
 fn put_length(length: usize, output: &mut Output<'_>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = length;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
+    let mut digits = [0; decimal::LONGEST];
+    let at = decimal::write_at_end(length as u64, &mut digits);
     output.put_prefixed(*b"Content-Length: ", &digits[at..]);
     output.put_slice(b"\r\n\r\n");
 }

@@ -1,6 +1,7 @@
 //! The lines that stand before everything: a byte for the type, a number, CR LF.
 
 use super::RespError;
+use crate::buffer::decimal;
 use crate::codec::{Input, Output};
 
 /// The longest number is that of `i64`, with its sign.
@@ -77,18 +78,11 @@ pub(super) fn string_end(input: Input<'_>, at: usize, length: usize) -> Result<O
 /// Writes a type and a number as a line.
 #[inline]
 pub(super) fn put(kind: u8, number: i64, output: &mut Output<'_>) {
-    let mut line = [0; LONGEST_NUMBER + 3];
-    let mut at = line.len() - 2;
-    line[at..].copy_from_slice(b"\r\n");
-    let mut rest = number.unsigned_abs();
-    loop {
-        at -= 1;
-        line[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
+    // A type, a sign, digits, CR LF.
+    let mut line = [0; 2 + decimal::LONGEST + 2];
+    let end = line.len() - 2;
+    line[end..].copy_from_slice(b"\r\n");
+    let mut at = decimal::write_at_end(number.unsigned_abs(), &mut line[..end]);
     if number < 0 {
         at -= 1;
         line[at] = b'-';
