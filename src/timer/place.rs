@@ -1,12 +1,15 @@
 //! Which slot of which level a tick belongs to.
 
+/// Nanoseconds in a tick.
+pub(super) const TICK: u64 = 1 << 17;
+
 /// Bits of a tick that one level tells apart.
 const BITS: u32 = 6;
 pub(super) const SLOTS: usize = 1 << BITS;
 /// Enough for every tick that 64 bits of nanoseconds can name, so that no deadline is too far away.
 pub(super) const LEVELS: usize = 8;
 
-const _: () = assert!(BITS * LEVELS as u32 > u64::BITS - super::wheel::TICK.ilog2());
+const _: () = assert!(BITS * LEVELS as u32 > u64::BITS - TICK.ilog2());
 
 /// A slot of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

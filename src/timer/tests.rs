@@ -1,4 +1,5 @@
-use super::wheel::{TICK, TimerKey, Wheel};
+use super::place::TICK;
+use super::wheel::{TimerKey, Wheel};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -1,10 +1,7 @@
 //! The wheel itself: lists of entries by place, and time moving over them.
 
-use super::place::{LEVELS, Place, SLOTS};
+use super::place::{LEVELS, Place, SLOTS, TICK};
 use crate::slots::{Key, Slots};
-
-/// Nanoseconds in a tick.
-pub(super) const TICK: u64 = 1 << 17;
 
 /// No entry.
 const NONE: u32 = u32::MAX;
