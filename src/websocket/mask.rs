@@ -24,15 +24,15 @@ impl Masks {
 /// of, then by words.
 #[inline]
 pub(super) fn apply(key: [u8; 4], bytes: &mut [u8]) {
-    let word = u64::from_ne_bytes([key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]]);
-    let mask = |bytes: &mut [u8; 8]| *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    let word = u32::from_ne_bytes(key);
+    let mask = |bytes: &mut [u8; 4]| *bytes = (u32::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
     let (blocks, rest) = bytes.as_chunks_mut::<64>();
     for block in blocks {
-        block.as_chunks_mut::<8>().0.iter_mut().for_each(mask);
+        block.as_chunks_mut::<4>().0.iter_mut().for_each(mask);
     }
-    let (words, rest) = rest.as_chunks_mut::<8>();
+    let (words, rest) = rest.as_chunks_mut::<4>();
     words.iter_mut().for_each(mask);
-    for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
+    for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
     }
 }
