@@ -20,15 +20,25 @@ use std::rc::Rc;
 #[derive(Clone, Debug)]
 pub struct Response<'a> {
     status: Status,
-    media_type: Option<&'a str>,
+    media_type: MediaType<'a>,
     /// As they are written.
     fields: Vec<u8>,
     invalid_field: bool,
-    /// The media type is one of ours, which need not be looked through.
-    is_known_type: bool,
     content: Content<'a>,
     closes: bool,
 }
+
+#[derive(Clone, Copy, Debug)]
+enum MediaType<'a> {
+    None,
+    /// The whole line of one that is known, and need not be looked through.
+    Known(&'static str),
+    Other(&'a str),
+}
+
+const TEXT: MediaType<'static> = MediaType::Known("Content-Type: text/plain; charset=utf-8\r\n");
+const HTML: MediaType<'static> = MediaType::Known("Content-Type: text/html; charset=utf-8\r\n");
+const JSON: MediaType<'static> = MediaType::Known("Content-Type: application/json\r\n");
 
 #[derive(Clone, Debug)]
 enum Content<'a> {
@@ -41,39 +51,41 @@ enum Content<'a> {
 impl<'a> Response<'a> {
     /// A response without a body.
     pub fn new(status: Status) -> Response<'a> {
-        let content = Content::Lent(&[]);
-        let (fields, invalid_field, is_known_type) = (Vec::new(), false, false);
-        Response { status, media_type: None, fields, invalid_field, is_known_type, content, closes: false }
+        Response::with(MediaType::None, Content::Lent(&[])).status(status)
+    }
+
+    fn with(media_type: MediaType<'a>, content: Content<'a>) -> Response<'a> {
+        Response { status: Status::OK, media_type, fields: Vec::new(), invalid_field: false, content, closes: false }
     }
 
     /// `200 OK` with a body of a media type, such as `image/png`.
     pub fn with_body(media_type: &'a str, body: &'a [u8]) -> Response<'a> {
-        Response { media_type: Some(media_type), content: Content::Lent(body), ..Response::new(Status::OK) }
+        Response::with(MediaType::Other(media_type), Content::Lent(body))
     }
 
     /// `200 OK` with text.
     pub fn text(text: &'a str) -> Response<'a> {
-        Response { is_known_type: true, ..Response::with_body("text/plain; charset=utf-8", text.as_bytes()) }
+        Response::with(TEXT, Content::Lent(text.as_bytes()))
     }
 
     /// `200 OK` with HTML.
     pub fn html(html: &'a str) -> Response<'a> {
-        Response { is_known_type: true, ..Response::with_body("text/html; charset=utf-8", html.as_bytes()) }
+        Response::with(HTML, Content::Lent(html.as_bytes()))
     }
 
     /// `200 OK` with JSON.
     pub fn json(json: &'a str) -> Response<'a> {
-        Response { is_known_type: true, ..Response::with_body("application/json", json.as_bytes()) }
+        Response::with(JSON, Content::Lent(json.as_bytes()))
     }
 
     /// `200 OK` with shared bytes, which are not copied if they are many.
     pub fn shared(media_type: &'a str, body: Bytes) -> Response<'a> {
-        Response { media_type: Some(media_type), content: Content::Shared(body), ..Response::new(Status::OK) }
+        Response::with(MediaType::Other(media_type), Content::Shared(body))
     }
 
     /// `200 OK` with a body that comes in parts: each a [`Chunk`], until [`Chunk::last`].
     pub fn chunked(media_type: &'a str) -> Response<'a> {
-        Response { media_type: Some(media_type), content: Content::Chunked, ..Response::new(Status::OK) }
+        Response::with(MediaType::Other(media_type), Content::Chunked)
     }
 
     /// Sets the status.
@@ -207,8 +219,8 @@ pub(super) fn write(
     exchange: &Exchange,
     output: &mut Output<'_>,
 ) -> Result<(), ResponseError> {
-    let media_type = response.media_type.filter(|_| !response.is_known_type);
-    if response.invalid_field || media_type.is_some_and(|media_type| !is_field_value(media_type)) {
+    let is_wrong_type = matches!(response.media_type, MediaType::Other(media_type) if !is_field_value(media_type));
+    if response.invalid_field || is_wrong_type {
         return Err(ResponseError::Field);
     }
     if exchange.chunked.get() {
@@ -221,12 +233,15 @@ pub(super) fn write(
         }
         None => return Err(ResponseError::Status(response.status.0)),
     }
-    with_http_date(|date| output.put_slice(date));
-    if let Some(media_type) = response.media_type {
+    let known = if let MediaType::Known(line) = response.media_type { line } else { "" };
+    with_http_date(|date| output.put_prefixed(*date, known.as_bytes()));
+    if let MediaType::Other(media_type) = response.media_type {
         output.put_prefixed(*b"Content-Type: ", media_type.as_bytes());
         output.put_slice(b"\r\n");
     }
-    output.put_slice(&response.fields);
+    if !response.fields.is_empty() {
+        output.put_slice(&response.fields);
+    }
     // What HTTP/1.0 does not know the end of ends with the connection.
     let ends_with_connection = matches!(response.content, Content::Chunked) && exchange.is_old.get();
     if response.closes || ends_with_connection {
@@ -266,9 +281,17 @@ pub(super) fn write(
     Ok(())
 }
 
+const LENGTH: &[u8] = b"Content-Length: ";
+/// The ends of the last line, and of the head.
+const LAST: &[u8] = b"\r\n\r\n";
+
 fn put_length(length: usize, output: &mut Output<'_>) {
-    let mut digits = [0; decimal::LONGEST];
-    let at = decimal::write_at_end(length as u64, &mut digits);
-    output.put_prefixed(*b"Content-Length: ", &digits[at..]);
-    output.put_slice(b"\r\n\r\n");
+    // Put together here, because it is shorter to copy than to put.
+    let mut line = [0; LENGTH.len() + decimal::LONGEST + LAST.len()];
+    let end = line.len() - LAST.len();
+    line[end..].copy_from_slice(LAST);
+    let digits = decimal::write_at_end(length as u64, &mut line[..end]);
+    let begin = digits - LENGTH.len();
+    line[begin..digits].copy_from_slice(LENGTH);
+    output.put_slice(&line[begin..]);
 }

@@ -2,14 +2,14 @@
 
 use super::current::with_current;
 use crate::io::wall_time;
-use std::cell::Cell;
+use std::cell::RefCell;
 
 const LENGTH: usize = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n".len();
 const SECOND: u64 = 1_000_000_000;
 
 /// What a core has written last, and in which second of its own.
 #[derive(Default)]
-pub(super) struct HttpDate(Cell<Option<(u64, [u8; LENGTH])>>);
+pub(super) struct HttpDate(RefCell<Option<(u64, [u8; LENGTH])>>);
 
 /// The second of its own that this core is in; always the first outside of a core.
 #[cfg(feature = "websocket")]
@@ -18,17 +18,22 @@ pub(crate) fn coarse_seconds() -> u32 {
 }
 
 /// Calls `write` with the field of the date (RFC 9110, section 6.6.1), line end included. On a core it may be a second late.
-pub(crate) fn with_http_date(write: impl FnOnce(&[u8])) {
-    let date = with_current(|core| {
+pub(crate) fn with_http_date(write: impl FnOnce(&[u8; LENGTH])) {
+    let mut write = Some(write);
+    with_current(|core| {
         let second = core.now.get() / SECOND;
-        let date = match core.http_date.0.get() {
-            Some((written, date)) if written == second => date,
-            _ => format(),
-        };
-        core.http_date.0.set(Some((second, date)));
-        date
+        let mut last = core.http_date.0.borrow_mut();
+        let (written, date) = last.get_or_insert_with(|| (second, format()));
+        if *written != second {
+            (*written, *date) = (second, format());
+        }
+        if let Some(write) = write.take() {
+            write(date);
+        }
     });
-    write(&date.unwrap_or_else(format));
+    if let Some(write) = write {
+        write(&format());
+    }
 }
 
 fn format() -> [u8; LENGTH] {
