@@ -26,6 +26,11 @@ impl Handler for Obedient {
                 conn.set_idle_timeout(None);
                 conn.set_read_deadline(None);
             }
+            "pause soon" => {
+                let (pausing, resuming) = (conn.handle(), conn.handle());
+                tiderace::after(SHORT, async move { pausing.pause() });
+                tiderace::after(8 * SHORT, async move { resuming.resume() });
+            }
             "read" => conn.set_read_deadline(Some(Instant::now() + SHORT)),
             "flood" => {
                 conn.set_write_deadline(Some(Instant::now() + SHORT));
@@ -146,7 +151,7 @@ fn a_peer_that_takes_nothing_is_closed_at_the_write_deadline() {
 
 #[test]
 fn a_message_that_has_begun_must_end() {
-    let (server, told) = obedient(|server| server.message_timeout(2 * SHORT));
+    let (server, told) = obedient(|server| server.message_timeout(4 * SHORT));
     let mut stream = server.connect();
     // Between messages there is no limit, and each message has its own, whatever comes with it.
     for _ in 0..3 {
@@ -157,13 +162,25 @@ fn a_message_that_has_begun_must_end() {
         std::thread::sleep(SHORT);
         stream.write_all(b"lo\n").unwrap();
         stream.read_exact(&mut [0; 6]).unwrap();
-        std::thread::sleep(3 * SHORT);
+        std::thread::sleep(5 * SHORT);
     }
     assert!(told.is_quiet());
     // Whoever sends a byte now and then is closed all the same.
-    let began = Instant::now();
-    while stream.write_all(b"x").is_ok() && began.elapsed() < PATIENCE {
+    for _ in 0..32 {
+        let _ = stream.write_all(b"x");
         std::thread::sleep(SHORT / 4);
     }
     assert_eq!(told.next(), TimeLimit::Message);
+}
+
+#[test]
+fn a_message_that_was_kept_waiting_may_still_end() {
+    let (server, told) = obedient(|server| server.message_timeout(4 * SHORT));
+    let mut stream = server.connect();
+    stream.write_all(b"pause soon\nhel").unwrap();
+    stream.read_exact(&mut [0; 11]).unwrap();
+    std::thread::sleep(9 * SHORT);
+    stream.write_all(b"lo\n").unwrap();
+    stream.read_exact(&mut [0; 6]).unwrap();
+    assert!(told.is_quiet());
 }

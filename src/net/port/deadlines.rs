@@ -76,8 +76,15 @@ impl Port {
     /// The peer has ended a message for which there was a time limit.
     #[cold]
     pub(crate) fn message_has_come(&self) {
-        self.state.clear(Flag::UNSPOKEN.or(Flag::BEGUN));
+        self.state.clear(Flag::UNSPOKEN);
         self.deadlines().first.set(None);
+        self.message_is_over();
+    }
+
+    /// There is no time limit for the message that has begun any more.
+    #[cold]
+    pub(super) fn message_is_over(&self) {
+        self.state.clear(Flag::BEGUN);
         self.deadlines().message_end.set(None);
     }
 

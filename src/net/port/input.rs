@@ -170,6 +170,10 @@ impl Port {
 
     pub(crate) fn pause(&self) {
         self.state.set(Flag::PAUSED);
+        if self.has(Flag::BEGUN) {
+            // It is not the peer who keeps the rest of it away.
+            self.message_is_over();
+        }
     }
 
     pub(crate) fn resume(&self) {
