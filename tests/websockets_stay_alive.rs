@@ -9,7 +9,8 @@ use support::*;
 use tiderace::websocket::{Message, WebSocket, WebSocketConnector};
 use tiderace::{CloseReason, Conn, Handler, Result, Server};
 
-const IDLE: Duration = Duration::from_millis(200);
+/// Half of it is what a peer has for an answer, also on a busy machine.
+const IDLE: Duration = Duration::from_millis(600);
 
 struct Quiet(Sender<String>);
 
@@ -41,13 +42,13 @@ fn who_answers_pings_is_kept() {
     let (mut socket, _) = tungstenite::client(format!("ws://{}", server.address), server.connect()).unwrap();
     let mut pings = 0;
     let began = Instant::now();
-    while began.elapsed() < 5 * IDLE {
+    while began.elapsed() < 3 * IDLE {
         // Answered by the library, when the next message is read.
         assert!(matches!(socket.read().unwrap(), tungstenite::Message::Ping(_)));
         pings += 1;
     }
     assert!(told.is_quiet(), "it was closed");
-    assert!((3..=11).contains(&pings), "{pings} pings in five idle times");
+    assert!((2..=7).contains(&pings), "{pings} pings in three idle times");
     socket.send(tungstenite::Message::text("still there")).unwrap();
     assert_eq!(socket.read().unwrap(), tungstenite::Message::text("still there"));
 }
@@ -58,7 +59,7 @@ fn our_own_client_is_kept_while_it_listens() {
     let url = format!("ws://{}/", server.address);
     tiderace::block_on(async move {
         let mut socket = WebSocketConnector::new(&url).unwrap().connect().await.unwrap().framed();
-        assert!(tiderace::timeout(5 * IDLE, socket.next()).await.is_err(), "nothing is said");
+        assert!(tiderace::timeout(3 * IDLE, socket.next()).await.is_err(), "nothing is said");
         socket.send("still there").await.unwrap();
         assert!(matches!(socket.next().await, Ok(Some(Message::Text("still there")))));
     });
