@@ -11,7 +11,7 @@ use bytes::Bytes;
 use flate2::Compress;
 use std::rc::Rc;
 
-/// The sending half of [`WebSocket`](super::WebSocket).
+/// The sending half of [`WebSocket`].
 #[derive(Debug)]
 pub struct WebSocketEncoder {
     shared: Rc<Shared>,
