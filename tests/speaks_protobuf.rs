@@ -5,7 +5,9 @@ mod support;
 
 use proptest::prelude::*;
 use prost::{Message, Name};
+use std::fmt::Debug;
 use std::io::{Read, Write};
+use support::stream::decode;
 use support::*;
 use tiderace::codec::{Codec, Decoder, Encoder, Error as FrameError, Input, LengthDelimited, encode_to_vec};
 use tiderace::protobuf::{Envelope, Envelopes, Protobuf, ProtobufError};
@@ -41,26 +43,19 @@ fn notes() -> impl Strategy<Value = Vec<Note>> {
     prop::collection::vec(nested, 0..4)
 }
 
-/// What a decoder says to a stream that is cut in one place, and wraps there.
-fn cut<C: Codec, T>(
+/// What a stream is that is cut in one place, or wraps there.
+fn cut<C: Codec, T: PartialEq + Debug>(
     codec: &C,
     stream: &[u8],
     at: usize,
     take: impl Fn(<C::Decoder as Decoder>::Item<'_>) -> T,
-) -> Result<Vec<T>, <C::Decoder as Decoder>::Error> {
-    let (mut decoder, _) = codec.halves();
-    let (mut from, mut taken) = (0, Vec::new());
-    for end in [at, stream.len()] {
-        loop {
-            let pending = &stream[from..end];
-            let (first, second) = pending.split_at(at.saturating_sub(from).min(pending.len()));
-            let Some(length) = decoder.frame_end(Input::new(first, second))? else { break };
-            taken.push(take(decoder.decode(&mut pending[..length].to_vec())?));
-            from += length;
-        }
-    }
-    assert_eq!(from, stream.len());
-    Ok(taken)
+) -> Result<Vec<T>, <C::Decoder as Decoder>::Error>
+where
+    <C::Decoder as Decoder>::Error: PartialEq + Debug,
+{
+    let taken = decode(codec, stream, &[at], usize::MAX, &take);
+    assert_eq!(decode(codec, stream, &[], at, &take), taken, "seam at {at}");
+    taken
 }
 
 fn written<C: Codec, M>(codec: &C, messages: &[M]) -> Vec<u8>

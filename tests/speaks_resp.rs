@@ -6,56 +6,11 @@ mod support;
 use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::io::Write;
+use support::stream::{always, decode};
 use support::*;
 use tiderace::codec::{Codec, Decoder, Encoder, Input, encode_to_vec};
 use tiderace::resp::{Command, Commands, Replies, Reply, RespError, Value, Version};
 use tiderace::{CloseReason, Conn, Handler, Result};
-
-/// What a decoder says to a stream that arrives in pieces, which end at the cuts, and wraps at the seam.
-fn decode<C: Codec>(
-    codec: &C,
-    stream: &[u8],
-    cuts: &[usize],
-    seam: usize,
-    show: impl Fn(<C::Decoder as Decoder>::Item<'_>) -> String,
-) -> Result<Vec<String>, <C::Decoder as Decoder>::Error> {
-    let (mut decoder, _) = codec.halves();
-    let (mut from, mut shown) = (0, Vec::new());
-    for end in cuts.iter().copied().chain([stream.len()]) {
-        loop {
-            let pending = &stream[from..end];
-            let (first, second) = pending.split_at(seam.min(pending.len()));
-            let Some(length) = decoder.frame_end(Input::new(first, second))? else { break };
-            assert!(length > 0 && length <= pending.len());
-            let mut frame = pending[..length].to_vec();
-            if decoder.is_message(&mut frame)? {
-                shown.push(show(decoder.decode(&mut frame)?));
-            }
-            from += length;
-        }
-    }
-    assert_eq!(from, stream.len(), "the whole stream is messages");
-    Ok(shown)
-}
-
-/// However a stream is cut and wherever it wraps, it means the same.
-fn always<C: Codec>(
-    codec: &C,
-    stream: &[u8],
-    expected: &[String],
-    show: impl Fn(<C::Decoder as Decoder>::Item<'_>) -> String,
-) where
-    <C::Decoder as Decoder>::Error: std::fmt::Debug,
-{
-    for at in 0..=stream.len() {
-        assert_eq!(decode(codec, stream, &[at], usize::MAX, &show).unwrap(), expected, "cut at {at}");
-        assert_eq!(decode(codec, stream, &[], at, &show).unwrap(), expected, "seam at {at}");
-    }
-    let each: Vec<usize> = (0..stream.len()).collect();
-    for seam in [1, 2, 5, usize::MAX] {
-        assert_eq!(decode(codec, stream, &each, seam, &show).unwrap(), expected, "byte by byte, seam {seam}");
-    }
-}
 
 fn show_command(command: Command<'_>) -> String {
     let mut words = vec![command.name().escape_ascii().to_string()];

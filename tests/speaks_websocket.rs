@@ -8,6 +8,7 @@ use std::io::{Cursor, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
+use support::websocket::frame;
 use support::*;
 use tiderace::codec::{Codec, Decoder, Input};
 use tiderace::http::{Response, Status};
@@ -145,17 +146,8 @@ fn handshake(fields: &str) -> String {
 const RIGHT: &str = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// The head of a response, and what stands behind it.
 fn ask(server: &Running, request: &str) -> (TcpStream, String) {
-    let mut stream = server.connect();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    (stream, String::from_utf8(head).unwrap())
+    websocket::ask(server.connect(), request)
 }
 
 #[test]
@@ -256,20 +248,6 @@ fn open(server: &Running) -> TcpStream {
     stream.read_exact(&mut welcome).unwrap();
     assert_eq!(&welcome, b"\x81\x07welcome");
     stream
-}
-
-/// A frame of a client.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        length @ 0..=125 => frame.push(0x80 | length as u8),
-        length @ 126..=0xffff => frame.extend([&[0xfe][..], &(length as u16).to_be_bytes()].concat()),
-        length => frame.extend([&[0xff][..], &(length as u64).to_be_bytes()].concat()),
-    }
-    let key = [7, 77, 177, 255];
-    frame.extend(key);
-    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
-    frame
 }
 
 /// The close code that wrong frames are answered with.

@@ -7,6 +7,7 @@ use flate2::{Compress, Compression, FlushCompress};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use support::process::Process;
+use support::websocket::frame;
 use support::*;
 
 /// A server in a process of its own, whose memory can be looked at.
@@ -18,18 +19,6 @@ fn server() -> (Process, String) {
 
 fn open(address: &str, fields: &str) -> TcpStream {
     websocket::open(TcpStream::connect(address).unwrap(), fields)
-}
-
-/// A frame of a client, masked with zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first, 0xff];
-    frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
-    match payload.len() {
-        0..=125 => frame = vec![first, 0x80 | payload.len() as u8],
-        126..=0xffff => frame = [&[first, 0xfe], &(payload.len() as u16).to_be_bytes()[..]].concat(),
-        _ => {}
-    }
-    [frame, vec![0; 4], payload.to_vec()].concat()
 }
 
 /// The code of the close frame that comes next.

@@ -121,3 +121,9 @@ fn outside_a_core_it_says_what_is_missing() {
 fn waiting_inside_a_core_is_refused() {
     block_on(async { block_on(async {}) });
 }
+
+#[test]
+#[should_panic = "timeout needs a core"]
+fn a_timeout_around_everything_says_what_is_missing() {
+    let _ = tiderace::block_on(tiderace::timeout(Duration::from_secs(1), async {}));
+}

@@ -58,6 +58,7 @@
 //! ```
 
 mod delimiter;
+mod encoded;
 mod error;
 mod fixed;
 mod frames;
@@ -78,6 +79,7 @@ pub use owned::encode_to_vec;
 pub use peek::{Peek, PeekDecoder, Unread};
 pub use raw::Raw;
 
+pub(crate) use encoded::Encoded;
 pub(crate) use frames::{frame_end, split_frame};
 
 use crate::limits;

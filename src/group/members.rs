@@ -1,37 +1,17 @@
 //! The members of a group on one core.
 
 use super::SlowMember;
-use crate::codec::Codec;
+use crate::codec::{Codec, Encoded};
 use crate::connection::ConnectionId;
 use crate::net::{Flag, Link, Unsent};
 use crate::runtime::{AtTurnEnd, Core, OneshotSender, spawn_local};
 use crate::slots::{Key, Slots};
-use bytes::Bytes;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// A message, encoded for all, and for those who understand a shorter form if there is one.
-#[derive(Clone)]
-pub(super) struct Encoded {
-    pub(super) plain: Bytes,
-    pub(super) compact: Option<Bytes>,
-}
-
-impl Encoded {
-    /// Several messages as one.
-    fn join(messages: Vec<Encoded>) -> Encoded {
-        let plain: Vec<&[u8]> = messages.iter().map(|message| &*message.plain).collect();
-        let compact = messages.iter().any(|message| message.compact.is_some()).then(|| {
-            let shortest = messages.iter().map(|message| &**message.compact.as_ref().unwrap_or(&message.plain));
-            Bytes::from(shortest.collect::<Vec<&[u8]>>().concat())
-        });
-        Encoded { plain: plain.concat().into(), compact }
-    }
-}
 
 pub(super) struct Members<C: Codec> {
     list: RefCell<Slots<Weak<Link<C::Encoder>>>>,
@@ -123,7 +103,7 @@ impl<C: Codec + 'static> Members<C> {
         let message = match messages {
             0 => return,
             1 => posted.remove(0),
-            _ => Encoded::join(posted),
+            _ => Encoded::join(&posted),
         };
         let (_, full) = self.send_to_all(&message, None);
         self.overlook(full, messages);

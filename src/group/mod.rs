@@ -6,13 +6,12 @@
 
 mod members;
 
-use crate::codec::{Codec, Encoder, encode_to_vec};
+use crate::codec::{Codec, Encoded, Encoder};
 use crate::connection::{Conn, ConnectionId, Handle};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::runtime::{Core, Remote, oneshot, with_current};
-use bytes::Bytes;
-use members::{Encoded, Members};
+use members::Members;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -233,13 +232,7 @@ where
     where
         C::Encoder: Encoder<M>,
     {
-        let with = |mut encoder: C::Encoder| match encode_to_vec(&mut encoder, message) {
-            Ok(bytes) => Ok(Bytes::from(bytes)),
-            Err(error) => Err(Error::Encode(error.into())),
-        };
-        let plain = with(self.shared.codec.group_encoder())?;
-        let compact = self.shared.codec.compact_group_encoder().map(with).transpose()?;
-        Ok(Encoded { compact: compact.filter(|compact| compact.len() < plain.len()), plain })
+        Encoded::new(&self.shared.codec, message).map_err(|error| Error::Encode(error.into()))
     }
 
     fn cores(&self) -> Vec<GroupCore> {

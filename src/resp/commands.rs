@@ -2,7 +2,7 @@
 
 use super::command::Place;
 use super::{Command, ReplyEncoder, RespError, Version, header, inline};
-use crate::codec::{Codec, Decoder, Farewell, Input, Output};
+use crate::codec::{Codec, Decoder, Input, Output};
 use crate::limits;
 
 /// Places that are kept for the next command; after one with more arguments the rest is given back.
@@ -173,11 +173,6 @@ impl Decoder for CommandDecoder {
     #[inline]
     fn has_answer(&self) -> bool {
         self.refusal.is_some()
-    }
-
-    fn farewell(&mut self, why: Farewell) {
-        // What was refused stays to be said; there is nothing else to say.
-        let _ = why;
     }
 
     fn answer(&mut self, output: &mut Output<'_>) {

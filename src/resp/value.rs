@@ -152,12 +152,9 @@ pub(super) fn token(input: Input<'_>, at: usize, searched: &mut usize) -> Result
             if kind == b'$' && length.value == -1 {
                 return Ok(Some(Token { kind: b'_', from: begin, to: begin, children: 0, end: length.end }));
             }
-            let bytes = usize::try_from(length.value).map_err(|_| RespError::Length)?;
-            let is_sane = bytes < i32::MAX as usize;
-            // A peer that announces more than can be will be refused for what comes; nothing is allocated for it.
-            let end =
-                if is_sane { header::string_end(input, length.end, bytes)? } else { return Err(RespError::Length) };
-            let Some(end) = end else { return Ok(None) };
+            let bytes = usize::try_from(length.value).ok().filter(|bytes| *bytes < i32::MAX as usize);
+            let bytes = bytes.ok_or(RespError::Length)?;
+            let Some(end) = header::string_end(input, length.end, bytes)? else { return Ok(None) };
             if kind == b'=' && (bytes < 4 || input.get(length.end + 3) != Some(b':')) {
                 return Err(RespError::Malformed { kind });
             }
@@ -168,8 +165,8 @@ pub(super) fn token(input: Input<'_>, at: usize, searched: &mut usize) -> Result
             if kind == b'*' && count.value == -1 {
                 return Ok(Some(Token { kind: b'_', from: begin, to: begin, children: 0, end: count.end }));
             }
-            let count_of = u32::try_from(count.value).map_err(|_| RespError::Length)?;
-            let children = u64::from(count_of) * if matches!(kind, b'%' | b'|') { 2 } else { 1 };
+            let values_of_each = if matches!(kind, b'%' | b'|') { 2 } else { 1 };
+            let children = u64::from(u32::try_from(count.value).map_err(|_| RespError::Length)?) * values_of_each;
             Ok(Some(Token { kind, from: begin, to: begin, children, end: count.end }))
         }
         b'+' | b'-' | b':' | b',' | b'#' | b'_' | b'(' => {

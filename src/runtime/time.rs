@@ -31,7 +31,10 @@ use std::time::{Duration, Instant};
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    let core = expect_current("sleep");
+    sleep_on(expect_current("sleep"), duration)
+}
+
+fn sleep_on(core: Rc<Core>, duration: Duration) -> Sleep {
     let deadline = core.clock.now().saturating_add(nanos(duration));
     Sleep { deadline, entry: None, core }
 }
@@ -152,7 +155,8 @@ impl Interval {
 /// That of `future`.
 ///
 /// # Panics
-/// Outside a core.
+/// Outside a core: where it is called, not where it is awaited. So it stands in an async block that
+/// [`block_on`](crate::block_on) is given, and not around it.
 ///
 /// ```
 /// # use std::{future::pending, time::Duration};
@@ -164,7 +168,7 @@ impl Interval {
 /// ```
 #[track_caller]
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep(duration), duration }
+    Timeout { future, sleep: sleep_on(expect_current("timeout"), duration), duration }
 }
 
 pin_project! {

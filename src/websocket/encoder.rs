@@ -5,9 +5,8 @@ use super::frame::{self, Opcode};
 use super::message::FragmentKind;
 use super::shared::{Phase, Shared};
 use super::{Close, CloseCode, Deflate, Fragment, Negotiated, Ping, Pong, Prepared, WebSocket, handshake};
-use crate::codec::{Codec, Encoder, Output, encode_to_vec};
+use crate::codec::{Encoded, Encoder, Output};
 use crate::http::{Chunk, Response};
-use bytes::Bytes;
 use flate2::Compress;
 use std::rc::Rc;
 
@@ -191,8 +190,9 @@ impl Encoder<Prepared> for WebSocketEncoder {
             Phase::Handshake => Err(SendError::NotOpen),
             Phase::Closed => Err(SendError::Closed),
             Phase::Open => {
-                let compressed = prepared.compressed.as_ref().filter(|_| self.takes_compressed());
-                output.put_bytes(compressed.unwrap_or(&prepared.plain).clone());
+                let Encoded { plain, compact } = &prepared.0;
+                let compact = compact.as_ref().filter(|_| self.takes_compressed());
+                output.put_bytes(compact.unwrap_or(plain).clone());
                 Ok(())
             }
         }
@@ -214,11 +214,7 @@ impl Prepared {
     where
         WebSocketEncoder: Encoder<M, Error = SendError>,
     {
-        let encode =
-            |mut encoder| Bytes::from(encode_to_vec(&mut encoder, message).expect("a group's encoder is open"));
-        let plain = encode(codec.group_encoder());
-        let compressed = codec.compact_group_encoder().map(encode).filter(|compressed| compressed.len() < plain.len());
-        Prepared { plain, compressed }
+        Prepared(Encoded::new(codec, message).expect("a group's encoder is open"))
     }
 }
 

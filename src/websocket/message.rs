@@ -1,7 +1,7 @@
 //! What handlers receive and send.
 
+use crate::codec::Encoded;
 use crate::http::Request;
-use bytes::Bytes;
 
 /// What a connection receives. It is lent: from the connection's buffer where it came in one frame.
 #[derive(Clone, Copy, Debug)]
@@ -104,10 +104,7 @@ impl<'a> Fragment<'a> {
 
 /// A message of a server that has been encoded, to be sent many times. A [`Group`](crate::Group) does this by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prepared {
-    pub(super) plain: Bytes,
-    pub(super) compressed: Option<Bytes>,
-}
+pub struct Prepared(pub(super) Encoded);
 
 /// A ping; a peer answers with the same bytes, of which there are at most 125.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

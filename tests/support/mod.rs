@@ -5,6 +5,7 @@
 pub mod browser;
 pub mod handlers;
 pub mod process;
+pub mod stream;
 #[cfg(target_os = "linux")]
 pub mod system;
 pub mod websocket;
