@@ -74,32 +74,39 @@ impl Outbound {
     /// Queues a copy of `bytes`.
     #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.push_prefixed([], bytes);
+        self.push_between([], bytes, []);
     }
 
-    /// Queues copies of both, the first of which is short and of a known length.
-    #[inline]
-    pub(crate) fn push_prefixed<const N: usize>(&mut self, prefix: [u8; N], bytes: &[u8]) {
-        let end = self.end + N + bytes.len();
+    /// Queues copies of all three, of which the first and the last are short and of a known length.
+    #[inline(always)]
+    pub(crate) fn push_between<const N: usize, const M: usize>(
+        &mut self,
+        before: [u8; N],
+        bytes: &[u8],
+        behind: [u8; M],
+    ) {
+        let end = self.end + N + bytes.len() + M;
         if end > self.tail.len() {
-            return self.push_beyond(&prefix, bytes);
+            return self.push_beyond([&before, bytes, &behind]);
         }
-        let (first, second) = self.tail[self.end..end].split_at_mut(N);
-        first.copy_from_slice(&prefix);
+        let (first, rest) = self.tail[self.end..end].split_at_mut(N);
+        let (second, third) = rest.split_at_mut(bytes.len());
+        first.copy_from_slice(&before);
         second.copy_from_slice(bytes);
+        third.copy_from_slice(&behind);
         self.end = end;
     }
 
     /// Makes room: a larger tail, or, when it is as large as it gets, a fresh one.
     #[cold]
-    fn push_beyond(&mut self, prefix: &[u8], bytes: &[u8]) {
+    fn push_beyond(&mut self, parts: [&[u8]; 3]) {
         if self.end >= SEGMENT / 2 {
             self.seal();
         }
-        let needed = self.end + prefix.len() + bytes.len();
+        let needed = self.end + parts.iter().map(|part| part.len()).sum::<usize>();
         let room = needed.next_power_of_two().max(TAIL);
         self.tail.resize(room, 0);
-        for part in [prefix, bytes] {
+        for part in parts {
             self.tail[self.end..self.end + part.len()].copy_from_slice(part);
             self.end += part.len();
         }
@@ -161,16 +168,17 @@ impl Outbound {
         write(&slices[..n])
     }
 
-    /// The first `n` bytes are gone.
+    /// The first `n` bytes are gone; says how many are left.
     #[inline(always)]
-    pub(crate) fn advance(&mut self, n: usize) {
-        assert!(n <= self.len(), "more is written than there is");
-        if n == self.len() {
+    pub(crate) fn advance(&mut self, n: usize) -> usize {
+        let left = self.len().checked_sub(n).expect("no more is written than there is");
+        if left == 0 {
             self.clear();
         } else {
             self.head += n;
             self.drop_written();
         }
+        left
     }
 
     #[cold]

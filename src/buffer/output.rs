@@ -61,11 +61,23 @@ impl<'a> Output<'a> {
     /// Appends a header and a payload; for short payloads this is quicker than one after the other.
     #[inline]
     pub fn put_prefixed<const N: usize>(&mut self, header: [u8; N], payload: &[u8]) {
+        self.put_between(header, payload, []);
+    }
+
+    /// Appends a header, a payload and what closes it.
+    #[inline(always)]
+    pub(crate) fn put_between<const N: usize, const M: usize>(
+        &mut self,
+        header: [u8; N],
+        payload: &[u8],
+        trailer: [u8; M],
+    ) {
         if payload.len() < DIRECT {
-            return self.queue.push_prefixed(header, payload);
+            return self.queue.push_between(header, payload, trailer);
         }
         self.queue.push(&header);
         self.written_through |= put_large(self.queue, self.direct, payload);
+        self.queue.push(&trailer);
     }
 
     /// Appends one byte.

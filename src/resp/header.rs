@@ -98,12 +98,11 @@ pub(super) fn put_bulk(bytes: &[u8], output: &mut Output<'_>) {
     let digit = |of: usize| b'0' + (of % 10) as u8;
     match bytes.len() {
         // Headers of a known length leave with what is behind them.
-        n @ 0..=9 => output.put_prefixed([b'$', digit(n), b'\r', b'\n'], bytes),
-        n @ 10..=99 => output.put_prefixed([b'$', digit(n / 10), digit(n), b'\r', b'\n'], bytes),
+        n @ 0..=9 => output.put_between([b'$', digit(n), b'\r', b'\n'], bytes, *b"\r\n"),
+        n @ 10..=99 => output.put_between([b'$', digit(n / 10), digit(n), b'\r', b'\n'], bytes, *b"\r\n"),
         n => {
             put(b'$', n as i64, output);
-            output.put_slice(bytes);
+            output.put_between([], bytes, *b"\r\n");
         }
     }
-    output.put_slice(b"\r\n");
 }

@@ -49,20 +49,45 @@ impl ReplyEncoder {
 
     fn put_line(&self, kind: u8, text: &str, output: &mut Output<'_>) -> Result<(), RespError> {
         // Lines are short.
+        // Lines are short.
         if let Some(at) = text.bytes().position(|byte| byte == b'\r' || byte == b'\n') {
             return Err(RespError::LineBreak { at });
         }
-        output.put_prefixed([kind], text.as_bytes());
-        output.put_slice(b"\r\n");
+        output.put_between([kind], text.as_bytes(), *b"\r\n");
         Ok(())
     }
 
+    #[inline(never)]
     fn put_all(&self, kind: u8, replies: &[Reply<'_>], output: &mut Output<'_>) -> Result<(), RespError> {
         let kind = if self.version == Version::Resp2 { b'*' } else { kind };
         header::put(kind, replies.len() as i64, output);
         replies.iter().try_for_each(|reply| self.encode_value(reply, output))
     }
 
+    #[inline(never)]
+    fn put_pairs(&self, pairs: &[(Reply<'_>, Reply<'_>)], output: &mut Output<'_>) -> Result<(), RespError> {
+        let is_old = self.version == Version::Resp2;
+        let (kind, count) = if is_old { (b'*', 2 * pairs.len()) } else { (b'%', pairs.len()) };
+        header::put(kind, count as i64, output);
+        pairs.iter().try_for_each(|(key, value)| {
+            self.encode_value(key, output)?;
+            self.encode_value(value, output)
+        })
+    }
+
+    #[inline(never)]
+    fn put_double(&self, number: f64, output: &mut Output<'_>) -> Result<(), RespError> {
+        // The protocol's names for what is no number are those of Rust, but for case.
+        let text = number.to_string().to_ascii_lowercase();
+        if self.version == Version::Resp3 {
+            return self.put_line(b',', &text, output);
+        }
+        header::put_bulk(text.as_bytes(), output);
+        Ok(())
+    }
+
+    /// A part of whoever sends a reply, except for what holds other replies: most are of one kind, known there.
+    #[inline(always)]
     fn encode_value(&self, reply: &Reply<'_>, output: &mut Output<'_>) -> Result<(), RespError> {
         let is_old = self.version == Version::Resp2;
         match *reply {
@@ -73,26 +98,11 @@ impl ReplyEncoder {
             Reply::Null => output.put_slice(if is_old { b"$-1\r\n" } else { b"_\r\n" }),
             Reply::Boolean(yes) if is_old => header::put(b':', i64::from(yes), output),
             Reply::Boolean(yes) => output.put_slice(if yes { b"#t\r\n" } else { b"#f\r\n" }),
-            Reply::Double(number) => {
-                // The protocol's names for what is no number are those of Rust, but for case.
-                let text = number.to_string().to_ascii_lowercase();
-                if is_old {
-                    header::put_bulk(text.as_bytes(), output);
-                } else {
-                    self.put_line(b',', &text, output)?;
-                }
-            }
+            Reply::Double(number) => self.put_double(number, output)?,
             Reply::Array(replies) => self.put_all(b'*', replies, output)?,
             Reply::Set(replies) => self.put_all(b'~', replies, output)?,
             Reply::Push(replies) => self.put_all(b'>', replies, output)?,
-            Reply::Map(pairs) => {
-                let (kind, count) = if is_old { (b'*', 2 * pairs.len()) } else { (b'%', pairs.len()) };
-                header::put(kind, count as i64, output);
-                for (key, value) in pairs {
-                    self.encode_value(key, output)?;
-                    self.encode_value(value, output)?;
-                }
-            }
+            Reply::Map(pairs) => self.put_pairs(pairs, output)?,
         }
         Ok(())
     }
