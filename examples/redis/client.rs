@@ -87,11 +87,29 @@ impl Client {
         .await
     }
 
-    /// What a listener of version 2 may say: its connection carries messages, and their like is all that it expects.
-    fn may_say(&self, name: &[u8]) -> bool {
-        self.channels.is_empty()
-            || self.version == Version::Resp3
-            || matches!(name, b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"PING" | b"QUIT")
+    /// Commands that concern the connection; nothing else is left to a client of version 2 that listens to channels, because
+    /// messages and their like are all that it expects.
+    async fn manage(&mut self, conn: &mut Conn<Commands>, name: &[u8], command: Command<'_>) -> Result {
+        match (name, command.len()) {
+            (b"SUBSCRIBE", 2..) => self.subscribe(conn, command).await,
+            (b"UNSUBSCRIBE", _) => self.unsubscribe(conn, command).await,
+            (b"HELLO", _) if !self.only_listens() => self.hello(conn, command).await,
+            (b"PING", 1) => conn.send(&Reply::Array(&[Reply::Bulk(b"pong"), Reply::Bulk(b"")])).await,
+            (b"QUIT", _) => {
+                conn.send(&Reply::Simple("OK")).await?;
+                conn.close();
+                Ok(())
+            }
+            _ if self.only_listens() => {
+                let wrong = "ERR only (UN)SUBSCRIBE, PING and QUIT are allowed while channels are listened to";
+                conn.send(&Reply::Error(wrong)).await
+            }
+            _ => conn.send(&Reply::Error(&commands::refusal(command))).await,
+        }
+    }
+
+    fn only_listens(&self) -> bool {
+        !self.channels.is_empty() && self.version == Version::Resp2
     }
 }
 
@@ -102,24 +120,11 @@ impl Handler for Client {
     async fn on_message(&mut self, conn: &mut Conn<Commands>, command: Command<'_>) -> Result {
         let mut space = [0; commands::LONGEST_NAME];
         let name = commands::capitals(command.name(), &mut space);
-        if !self.may_say(name) {
-            let wrong = "ERR only (UN)SUBSCRIBE, PING and QUIT are allowed while channels are listened to";
-            return conn.send(&Reply::Error(wrong)).await;
-        }
-        // Commands that concern the connection are here; those that concern the keys have their answer at once.
-        match (name, command.len()) {
-            (b"PING", 1) if !self.channels.is_empty() && self.version == Version::Resp2 => {
-                conn.send(&Reply::Array(&[Reply::Bulk(b"pong"), Reply::Bulk(b"")])).await
-            }
-            (b"HELLO", _) => self.hello(conn, command).await,
-            (b"SUBSCRIBE", 2..) => self.subscribe(conn, command).await,
-            (b"UNSUBSCRIBE", _) => self.unsubscribe(conn, command).await,
-            (b"QUIT", _) => {
-                conn.send(&Reply::Simple("OK")).await?;
-                conn.close();
-                Ok(())
-            }
-            (name, _) => conn.send(&commands::execute(&self.shared, name, command)).await,
+        // Commands that concern the keys have their answer at once.
+        let answer = if self.only_listens() { None } else { commands::execute(&self.shared, name, command) };
+        match &answer {
+            Some(answer) => conn.send(answer).await,
+            None => self.manage(conn, name, command).await,
         }
     }
 

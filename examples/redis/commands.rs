@@ -98,12 +98,12 @@ impl Encoder<Answer<'_>> for ReplyEncoder {
     }
 }
 
-/// Does what a command says; `name` is its name in capitals.
-pub fn execute<'a>(shared: &Shared, name: &[u8], command: Command<'a>) -> Answer<'a> {
+/// Does what a command says, if it concerns the keys or the server; `name` is its name in capitals.
+pub fn execute<'a>(shared: &Shared, name: &[u8], command: Command<'a>) -> Option<Answer<'a>> {
     let store = &shared.store;
     let arg = |index| command.get(index).unwrap_or_default();
     let number = |number: usize| Answer::Reply(Reply::Integer(number as i64));
-    match (name, command.len()) {
+    Some(match (name, command.len()) {
         (b"GET", 2) => store.get(arg(1)).map_or(Answer::Reply(Reply::Null), Answer::Value),
         (b"SET", 3..) => set(shared, command).into(),
         (b"PING", 1) => Reply::Simple("PONG").into(),
@@ -142,8 +142,8 @@ pub fn execute<'a>(shared: &Shared, name: &[u8], command: Command<'a>) -> Answer
         (b"CLIENT", 4..) if arg(1).to_ascii_uppercase().starts_with(b"SET") => OK.into(),
         (b"SELECT", 2) if arg(1) == b"0" => OK.into(),
         (b"SELECT", 2) => Reply::Error("ERR DB index is out of range").into(),
-        _ => Answer::Refusal(refusal(command)),
-    }
+        _ => return None,
+    })
 }
 
 /// `SET key value [EX seconds | PX milliseconds] [NX | XX]`
@@ -265,7 +265,7 @@ fn config(name: &[u8]) -> Reply<'static> {
 }
 
 /// Why a command was not understood.
-fn refusal(command: Command<'_>) -> String {
+pub fn refusal(command: Command<'_>) -> String {
     // Quoted, and not at any length: the peer has chosen it.
     let name = command.name()[..command.name().len().min(64)].escape_ascii().to_string().to_lowercase();
     match COMMANDS.iter().find(|(known, ..)| *known == name) {
