@@ -19,17 +19,16 @@ impl Handler for Hello {
     type Codec = Http;
 
     async fn on_message(&mut self, conn: &mut Conn<Http>, request: Request<'_>) -> Result {
-        match (request.method(), request.path()) {
-            ("GET" | "HEAD", "/") => conn.send(&Response::text("Hello, World!")).await,
+        let response = match (request.method(), request.path()) {
+            ("GET" | "HEAD", "/") => Response::text("Hello, World!"),
             ("POST", "/echo") => {
                 let media_type = request.header("content-type").unwrap_or("application/octet-stream");
-                conn.send(&Response::with_body(media_type, request.body())).await
+                Response::with_body(media_type, request.body())
             }
-            (_, "/" | "/echo") => {
-                conn.send(&Response::text("not like that\n").status(Status::METHOD_NOT_ALLOWED)).await
-            }
-            _ => conn.send(&Response::text("nothing here\n").status(Status::NOT_FOUND)).await,
-        }
+            (_, "/" | "/echo") => Response::text("not like that\n").status(Status::METHOD_NOT_ALLOWED),
+            _ => Response::text("nothing here\n").status(Status::NOT_FOUND),
+        };
+        conn.send(&response).await
     }
 }
 // ANCHOR_END: handler

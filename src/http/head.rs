@@ -66,7 +66,7 @@ impl Place {
 /// What a head says, by places in its bytes.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    pub(super) method: Place,
+    pub(super) method: Method,
     pub(super) target: Place,
     pub(super) version: Version,
     pub(super) fields: Vec<(Place, Place)>,
@@ -74,6 +74,35 @@ pub(super) struct Head {
     pub(super) keeps_alive: bool,
     pub(super) expects_continue: bool,
     pub(super) is_head: bool,
+}
+
+/// A method: one of those that are known, or where another stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Method {
+    Known(&'static str),
+    Other(Place),
+}
+
+impl Default for Method {
+    fn default() -> Method {
+        Method::Known("")
+    }
+}
+
+impl Method {
+    fn of(method: &str, head: &[u8]) -> Method {
+        // Text that lies in a buffer must be looked through whenever it is asked for; this need not.
+        Method::Known(match method {
+            "GET" => "GET",
+            "POST" => "POST",
+            "PUT" => "PUT",
+            "HEAD" => "HEAD",
+            "PATCH" => "PATCH",
+            "DELETE" => "DELETE",
+            "OPTIONS" => "OPTIONS",
+            other => return Method::Other(Place::of(other.as_bytes(), head)),
+        })
+    }
 }
 
 /// How long the body is (RFC 9112, section 6.3).
@@ -98,7 +127,8 @@ impl Head {
             Err(error) => return Err(HttpError::Malformed(error)),
             Ok(_) => return Err(HttpError::Malformed(httparse::Error::NewLine)),
         }
-        self.take(&request, bytes)
+        self.take_down(&request, bytes);
+        self.interpret(request.headers)
     }
 
     /// Reads the head at the front of `bytes` without a search for its end, and says how long it is. `None` if it is not whole,
@@ -107,27 +137,40 @@ impl Head {
         let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut fields[..limits.max_fields]) {
-            Ok(httparse::Status::Complete(end))
-                if end <= limits.max_head && lines_end_right(&request, &bytes[..end]) =>
-            {
-                self.take(&request, bytes).map(|()| Some(end))
+            Ok(httparse::Status::Complete(end)) if end <= limits.max_head => {
+                self.take_down(&request, bytes);
+                if !self.lines_end_right(&bytes[..end]) {
+                    return Ok(None);
+                }
+                self.interpret(request.headers).map(|()| Some(end))
             }
             _ => Ok(None),
         }
     }
 
-    /// Takes down what a request says that is in `bytes`.
-    fn take(&mut self, request: &httparse::Request<'_, '_>, bytes: &[u8]) -> Result<(), HttpError> {
+    /// Notes where in `bytes` stands what a request says.
+    #[inline]
+    fn take_down(&mut self, request: &httparse::Request<'_, '_>, bytes: &[u8]) {
         let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
         self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
         self.is_head = method == "HEAD";
-        self.method = Place::of(method.as_bytes(), bytes);
+        self.method = Method::of(method, bytes);
         self.target = Place::of(target.as_bytes(), bytes);
         self.fields.clear();
         let place =
             |field: &httparse::Header<'_>| (Place::of(field.name.as_bytes(), bytes), Place::of(field.value, bytes));
         self.fields.extend(request.headers.iter().map(place));
-        self.interpret(request.headers)
+    }
+
+    /// Whether each line clearly ends with CR LF. The parser takes a bare LF, too.
+    #[inline]
+    fn lines_end_right(&self, bytes: &[u8]) -> bool {
+        let ends_at = |end: usize| bytes.get(end) == Some(&b'\r');
+        bytes.ends_with(b"\r\n\r\n")
+            && ends_at(self.target.range().end + " HTTP/1.1".len())
+            // An empty value may be anywhere, and space behind a value is not a part of it.
+            && self.fields.iter().all(|(_, value)| !value.range().is_empty() && ends_at(value.range().end))
+            && !matches!(bytes.first(), Some(b'\r' | b'\n'))
     }
 
     /// What the fields say about the message as such.
@@ -137,11 +180,11 @@ impl Head {
         for field in fields {
             // Most fields are none of these, and most of those differ in length already.
             match field.name.len() {
-                4 if field.name.eq_ignore_ascii_case("host") => hosts += 1,
-                6 if field.name.eq_ignore_ascii_case("expect") => {
+                4 if is(field.name, "Host") => hosts += 1,
+                6 if is(field.name, "Expect") => {
                     self.expects_continue = field.value.eq_ignore_ascii_case(b"100-continue");
                 }
-                10 if field.name.eq_ignore_ascii_case("connection") => {
+                10 if is(field.name, "Connection") => {
                     for option in tokens(field.value) {
                         if option.eq_ignore_ascii_case(b"close") {
                             self.keeps_alive = false;
@@ -150,13 +193,13 @@ impl Head {
                         }
                     }
                 }
-                14 if field.name.eq_ignore_ascii_case("content-length") => {
+                14 if is(field.name, "Content-Length") => {
                     let number = decimal(field.value).ok_or(HttpError::ContentLength)?;
                     if length.replace(number).is_some() {
                         return Err(HttpError::ContentLength);
                     }
                 }
-                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                17 if is(field.name, "Transfer-Encoding") => {
                     codings += 1;
                     coding = Some(field.value);
                 }
@@ -180,18 +223,10 @@ impl Head {
     }
 }
 
-/// Whether each line clearly ends with CR LF. The parser takes a bare LF, too.
-fn lines_end_right(request: &httparse::Request<'_, '_>, bytes: &[u8]) -> bool {
-    let behind = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize + part.len();
-    let first = request.path.map(|path| behind(path.as_bytes()) + " HTTP/1.1".len());
-    bytes.ends_with(b"\r\n\r\n")
-        && first.is_some_and(|end| bytes.get(end) == Some(&b'\r'))
-        // An empty value may be anywhere, and space behind a value is not a part of it.
-        && request.headers.iter().all(|field| {
-            !field.value.is_empty() && bytes.get(behind(field.value)) == Some(&b'\r')
-        })
-        && !bytes.starts_with(b"\r")
-        && !bytes.starts_with(b"\n")
+/// Whether a field has a name, whatever its case; given is the usual one, which most have.
+#[inline]
+fn is(name: &str, usual: &str) -> bool {
+    name == usual || name.eq_ignore_ascii_case(usual)
 }
 
 /// The members of a list (RFC 9110, section 5.6.1).

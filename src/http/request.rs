@@ -1,7 +1,7 @@
 //! A request as it is lent to a handler.
 
 use super::Version;
-use super::head::{Head, tokens};
+use super::head::{Head, Method, tokens};
 use std::fmt;
 
 /// A request. It lies in the connection's buffer, and nothing of it is copied.
@@ -24,7 +24,10 @@ impl<'a> Request<'a> {
 
     /// The method, such as `GET`. Methods are told apart by case.
     pub fn method(&self) -> &'a str {
-        self.text(self.head.method)
+        match self.head.method {
+            Method::Known(method) => method,
+            Method::Other(place) => self.text(place),
+        }
     }
 
     /// What is asked for, as it was sent: a path and perhaps a query, mostly.

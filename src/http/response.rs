@@ -4,7 +4,7 @@ use super::Status;
 use super::exchange::Exchange;
 use crate::buffer::decimal;
 use crate::codec::{Encoder, Output};
-use crate::runtime::with_http_date;
+use crate::runtime::http_date;
 use bytes::Bytes;
 use std::fmt;
 use std::rc::Rc;
@@ -227,17 +227,15 @@ pub(super) fn write(
         return Err(ResponseError::Unfinished);
     }
     match response.status.line() {
-        Some(line) => output.put_slice(line.as_bytes()),
+        Some(line) => output.put_between([], line.as_bytes(), http_date()),
         None if (100..1000).contains(&response.status.0) => {
-            output.put_slice(format!("HTTP/1.1 {} \r\n", response.status.0).as_bytes());
+            let line = format!("HTTP/1.1 {} \r\n", response.status.0);
+            output.put_between([], line.as_bytes(), http_date());
         }
         None => return Err(ResponseError::Status(response.status.0)),
     }
-    let known = if let MediaType::Known(line) = response.media_type { line } else { "" };
-    with_http_date(|date| output.put_prefixed(*date, known.as_bytes()));
     if let MediaType::Other(media_type) = response.media_type {
-        output.put_prefixed(*b"Content-Type: ", media_type.as_bytes());
-        output.put_slice(b"\r\n");
+        output.put_between(*b"Content-Type: ", media_type.as_bytes(), *b"\r\n");
     }
     if !response.fields.is_empty() {
         output.put_slice(&response.fields);
@@ -252,6 +250,7 @@ pub(super) fn write(
     } else if exchange.is_old.get() {
         output.put_slice(b"Connection: keep-alive\r\n");
     }
+    let known = if let MediaType::Known(line) = response.media_type { line.as_bytes() } else { &[] };
     let body: &[u8] = match &response.content {
         Content::Lent(bytes) => bytes,
         Content::Shared(bytes) => bytes,
@@ -259,17 +258,23 @@ pub(super) fn write(
     };
     match &response.content {
         _ if response.status.has_no_body() => {
-            output.put_slice(b"\r\n");
+            output.put_between([], known, *b"\r\n");
             exchange.answered(output);
             return Ok(());
         }
         Content::Chunked => {
             let coding: &[u8] = if exchange.is_old.get() { b"\r\n" } else { b"Transfer-Encoding: chunked\r\n\r\n" };
+            output.put_slice(known);
             output.put_slice(coding);
             exchange.chunked.set(true);
             return Ok(());
         }
-        _ => put_length(body.len(), output),
+        _ => {
+            let mut digits = [0; decimal::LONGEST];
+            let first = decimal::write_at_end(body.len() as u64, &mut digits);
+            output.put_between([], known, *b"Content-Length: ");
+            output.put_between([], &digits[first..], *b"\r\n\r\n");
+        }
     }
     if !exchange.is_head.get() {
         match &response.content {
@@ -279,19 +284,4 @@ pub(super) fn write(
     }
     exchange.answered(output);
     Ok(())
-}
-
-const LENGTH: &[u8] = b"Content-Length: ";
-/// The ends of the last line, and of the head.
-const LAST: &[u8] = b"\r\n\r\n";
-
-fn put_length(length: usize, output: &mut Output<'_>) {
-    // Put together here, because it is shorter to copy than to put.
-    let mut line = [0; LENGTH.len() + decimal::LONGEST + LAST.len()];
-    let end = line.len() - LAST.len();
-    line[end..].copy_from_slice(LAST);
-    let digits = decimal::write_at_end(length as u64, &mut line[..end]);
-    let begin = digits - LENGTH.len();
-    line[begin..digits].copy_from_slice(LENGTH);
-    output.put_slice(&line[begin..]);
 }

@@ -17,25 +17,21 @@ pub(crate) fn coarse_seconds() -> u32 {
     with_current(|core| (core.now.get() / SECOND) as u32).unwrap_or(0)
 }
 
-/// Calls `write` with the field of the date (RFC 9110, section 6.6.1), line end included. On a core it may be a second late.
-pub(crate) fn with_http_date(write: impl FnOnce(&[u8; LENGTH])) {
-    let mut write = Some(write);
-    with_current(|core| {
+/// The field of the date (RFC 9110, section 6.6.1), line end included. On a core it may be a second late.
+pub(crate) fn http_date() -> [u8; LENGTH] {
+    let known = with_current(|core| {
         let second = core.now.get() / SECOND;
         let mut last = core.http_date.0.borrow_mut();
         let (written, date) = last.get_or_insert_with(|| (second, format()));
         if *written != second {
             (*written, *date) = (second, format());
         }
-        if let Some(write) = write.take() {
-            write(date);
-        }
+        *date
     });
-    if let Some(write) = write {
-        write(&format());
-    }
+    known.unwrap_or_else(format)
 }
 
+#[cold]
 fn format() -> [u8; LENGTH] {
     let mut date = [0; LENGTH];
     let line = format!("Date: {}\r\n", httpdate::fmt_http_date(wall_time()));

@@ -30,7 +30,7 @@ pub(crate) use current::{Entered, expect_current, with_current};
 #[cfg(feature = "websocket")]
 pub(crate) use date::coarse_seconds;
 #[cfg(feature = "http")]
-pub(crate) use date::with_http_date;
+pub(crate) use date::http_date;
 pub(crate) use oneshot::{Sender as OneshotSender, oneshot};
 pub(crate) use source::{AtTurnEnd, Interrupt, Source};
 pub(crate) use task::{CatchPanic, panic_message};
