@@ -63,16 +63,18 @@ impl<'a> Input<'a> {
         if let Some(bytes) = self.first.get(offset..end) {
             return bytes.try_into().ok();
         }
-        self.array_across(offset, end)
+        Input::array_across(self.first, self.second, offset)
     }
 
+    /// Takes the slices, not the input, which can so stay in registers where its bytes lie together.
     #[cold]
-    fn array_across<const N: usize>(&self, offset: usize, end: usize) -> Option<[u8; N]> {
-        if end > self.len() {
+    fn array_across<const N: usize>(first: &[u8], second: &[u8], offset: usize) -> Option<[u8; N]> {
+        let rest = Input { first, second }.skip(offset);
+        if rest.len() < N {
             return None;
         }
         let mut bytes = [0; N];
-        self.skip(offset).copy_to(&mut bytes);
+        rest.copy_to(&mut bytes);
         Some(bytes)
     }
 

@@ -164,6 +164,9 @@ impl<H: Handler> Session<H> {
                             ring.rewrap();
                         }
                         ring.consume(total - unhandled);
+                        if ring.is_empty() {
+                            break;
+                        }
                     }
                     if self.port().has(Flag::TIMED) && !ring.is_empty() && !self.port().has(INTERRUPTED) {
                         self.port().message_has_begun();

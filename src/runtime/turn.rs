@@ -45,16 +45,20 @@ impl Core {
             self.now.set(self.clock.now());
             return Ok(());
         }
-        let began = self.clock.now();
         let deadline = self.timers.borrow().next_deadline();
         let mut busy_poll = self.busy_poll.borrow_mut();
-        if busy_poll.is_worth_it(processor_time) {
+        let polls = busy_poll.is_worth_it(processor_time);
+        if polls {
+            // Where an event comes at once, the clock is read once.
+            poller.wait(&mut events, Wait::Poll)?;
+        }
+        let began = self.clock.now();
+        let mut now = began;
+        if polls {
             let end = deadline.unwrap_or(u64::MAX).min(began + busy_poll.limit());
             loop {
-                poller.wait(&mut events, Wait::Poll)?;
-                let now = self.clock.now();
-                self.now.set(now);
                 if !events.is_empty() || self.inbox.has_mail() {
+                    self.now.set(now);
                     busy_poll.hit();
                     return Ok(());
                 }
@@ -62,9 +66,10 @@ impl Core {
                     busy_poll.miss();
                     break;
                 }
+                poller.wait(&mut events, Wait::Poll)?;
+                now = self.clock.now();
             }
         }
-        let now = self.clock.now();
         let wait = match deadline {
             Some(deadline) if deadline <= now => Wait::Poll,
             Some(deadline) => Wait::Until { deadline, now },

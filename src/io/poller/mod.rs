@@ -27,10 +27,10 @@ impl Readiness {
     pub(crate) const NONE: Readiness = Readiness(0);
     /// Reading will not block.
     pub(crate) const READ: Readiness = Readiness(1);
-    /// Writing will not block.
-    pub(crate) const WRITE: Readiness = Readiness(2);
     /// The peer has ended its stream or the connection is gone: read to the end now, no further event will say so.
-    pub(crate) const END: Readiness = Readiness(4);
+    pub(crate) const END: Readiness = Readiness(2);
+    /// Writing will not block.
+    pub(crate) const WRITE: Readiness = Readiness(4);
 
     #[inline]
     pub(crate) fn contains(self, other: Readiness) -> bool {

@@ -18,12 +18,8 @@ impl Port {
         if readiness.contains(Readiness::WRITE) && self.has(Flag::BLOCKED) {
             self.unblock();
         }
-        if readiness.contains(Readiness::READ) {
-            self.state.set(Flag::READABLE);
-        }
-        if readiness.contains(Readiness::END) {
-            self.state.set(Flag::END_NEAR);
-        }
+        let readable = Flag::NONE.with(Flag::READABLE, readiness.contains(Readiness::READ));
+        self.state.set(readable.with(Flag::END_NEAR, readiness.contains(Readiness::END)));
         // One that is to be looked at again waits for its turn: an event is no reason to be before others.
         let closed_to_input = Flag::LENT.or(Flag::PAUSED).or(Flag::ENDED).or(Flag::AGAIN);
         let read = if self.has(Flag::READABLE) && !self.has(closed_to_input) { self.drain() } else { 0 };
@@ -113,19 +109,26 @@ impl Port {
 
     /// Takes the ring back. If the socket had more to read, the reactor reads it in the next turn.
     #[inline]
-    pub(crate) fn put_ring(&self, mut ring: Box<Ring>) {
+    pub(crate) fn put_ring(&self, ring: Box<Ring>) {
         self.state.clear(Flag::LENT);
-        if ring.wants_room() {
-            ring = self.core.pool.borrow_mut().enlarge(ring);
-        }
-        if ring.capacity() > Class::LARGEST.bytes() && ring.len() < ring.capacity() / 4 && !ring.is_empty() {
-            // A rare giant has passed.
-            ring.resize(Class::LARGEST.bytes());
-        }
+        let ring = if ring.is_empty() { ring } else { self.fit(ring) };
         self.keep(ring);
         if self.has(Flag::READABLE) && !self.has(Flag::PAUSED) {
             self.look_again();
         }
+    }
+
+    /// Gives what is left the room that it needs.
+    #[inline(never)]
+    fn fit(&self, mut ring: Box<Ring>) -> Box<Ring> {
+        if ring.wants_room() {
+            ring = self.core.pool.borrow_mut().enlarge(ring);
+        }
+        if ring.capacity() > Class::LARGEST.bytes() && ring.len() < ring.capacity() / 4 {
+            // A rare giant has passed.
+            ring.resize(Class::LARGEST.bytes());
+        }
+        ring
     }
 
     #[inline]

@@ -108,28 +108,25 @@ impl Port {
             return;
         }
         let Some(mut queue) = self.outbound.take() else { return };
-        if self.has(Flag::WATCHED) && !queue.is_empty() {
-            let queued = queue.len();
-            self.outbound.set(Some(queue));
-            self.tell_watcher(WriteEvent::Before { queued });
-            // Told of it, the watcher may have written by itself.
-            let Some(told) = self.outbound.take() else { return };
+        if self.has(Flag::WATCHED) {
+            let Some(told) = self.tell_of_write(queue) else { return };
             queue = told;
         }
-        let mut total = 0;
-        while !queue.is_empty() {
+        let (mut total, mut left) = (0, queue.len());
+        while left > 0 {
             let sent = match queue.as_slice() {
                 Some(bytes) => self.socket.send(bytes),
                 None => self.send_segments(&queue),
             };
             match sent {
                 Poll::Ready(Ok(written)) => {
-                    queue.advance(written);
+                    left = queue.advance(written);
                     total += written;
                 }
                 Poll::Ready(Err(error)) => {
                     self.fail(&error);
                     queue.clear();
+                    left = 0;
                 }
                 Poll::Pending => {
                     self.block();
@@ -137,7 +134,6 @@ impl Port {
                 }
             }
         }
-        let left = queue.len();
         self.core.meter.written(total);
         self.core.meter.unwritten(&self.unwritten, left);
         if left == 0 {
@@ -148,6 +144,17 @@ impl Port {
         if let Some(rare) = self.rare.get() {
             self.written(rare, total, left);
         }
+    }
+
+    /// Tells the watcher what is about to be written, and gives back what is left to write: it may have written by itself.
+    #[cold]
+    fn tell_of_write(&self, queue: Box<Outbound>) -> Option<Box<Outbound>> {
+        let queued = queue.len();
+        self.outbound.set(Some(queue));
+        if queued > 0 {
+            self.tell_watcher(WriteEvent::Before { queued });
+        }
+        self.outbound.take()
     }
 
     /// Tells those who want to know.
