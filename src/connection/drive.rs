@@ -152,12 +152,16 @@ impl<H: Handler> Session<H> {
                                 self.answer().await?;
                             }
                             unclaimed = self.decoder.unclaimed();
-                            unhandled = (rest.len() + unclaimed).min(total);
+                            let left = rest.len();
                             if unclaimed > 0 || self.port().has(INTERRUPTED) {
+                                unhandled = (left + unclaimed).min(total);
                                 break;
                             }
                             let split = split_frame(&mut self.decoder, rest).map_err(protocol)?;
-                            let Some(next) = split else { break };
+                            let Some(next) = split else {
+                                unhandled = left;
+                                break;
+                            };
                             (frame, rest) = next;
                         }
                         if unclaimed > 0 {
