@@ -89,7 +89,9 @@ impl Client {
 
     /// Commands that concern the connection; nothing else is left to a client of version 2 that listens to channels, because
     /// messages and their like are all that it expects.
-    async fn manage(&mut self, conn: &mut Conn<Commands>, name: &[u8], command: Command<'_>) -> Result {
+    async fn manage(&mut self, conn: &mut Conn<Commands>, command: Command<'_>) -> Result {
+        let mut space = [0; commands::LONGEST_NAME];
+        let name = commands::capitals(command.name(), &mut space);
         match (name, command.len()) {
             (b"SUBSCRIBE", 2..) => self.subscribe(conn, command).await,
             (b"UNSUBSCRIBE", _) => self.unsubscribe(conn, command).await,
@@ -118,13 +120,12 @@ impl Handler for Client {
     type Codec = Commands;
 
     async fn on_message(&mut self, conn: &mut Conn<Commands>, command: Command<'_>) -> Result {
-        let mut space = [0; commands::LONGEST_NAME];
-        let name = commands::capitals(command.name(), &mut space);
         // Commands that concern the keys have their answer at once.
-        let answer = if self.only_listens() { None } else { commands::execute(&self.shared, name, command) };
+        let answer = if self.only_listens() { None } else { commands::execute(&self.shared, command) };
         match &answer {
             Some(answer) => conn.send(answer).await,
-            None => self.manage(conn, name, command).await,
+            // Boxed: rare, and its future would be a part of every connection.
+            None => Box::pin(self.manage(conn, command)).await,
         }
     }
 

@@ -98,8 +98,14 @@ impl Encoder<Answer<'_>> for ReplyEncoder {
     }
 }
 
-/// Does what a command says, if it concerns the keys or the server; `name` is its name in capitals.
-pub fn execute<'a>(shared: &Shared, name: &[u8], command: Command<'a>) -> Option<Answer<'a>> {
+/// Does what a command says, if it concerns the keys or the server.
+pub fn execute<'a>(shared: &Shared, command: Command<'a>) -> Option<Answer<'a>> {
+    // Most names are sent in capitals, and need not be looked through for other letters.
+    execute_named(shared, command.name(), command)
+        .or_else(|| execute_named(shared, capitals(command.name(), &mut [0; LONGEST_NAME]), command))
+}
+
+fn execute_named<'a>(shared: &Shared, name: &[u8], command: Command<'a>) -> Option<Answer<'a>> {
     let store = &shared.store;
     let arg = |index| command.get(index).unwrap_or_default();
     let number = |number: usize| Answer::Reply(Reply::Integer(number as i64));

@@ -88,6 +88,7 @@ impl CommandDecoder {
         CommandDecoder { limits, places: Vec::new(), at: 0, missing: 0, shape: Shape::Unknown, refusal: None }
     }
 
+    #[inline(never)]
     fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, RespError> {
         if self.shape == Shape::Unknown {
             let Some(first) = input.get(0) else { return Ok(None) };
@@ -176,7 +177,7 @@ impl Decoder for CommandDecoder {
     type Item<'a> = Command<'a>;
     type Error = RespError;
 
-    #[inline]
+    #[inline(always)]
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, RespError> {
         if self.shape == Shape::Unknown
             && let Some(end) = self.find_short(input.as_slices().0)
