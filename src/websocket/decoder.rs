@@ -80,12 +80,24 @@ impl WebSocketDecoder {
         self.http.as_deref_mut()
     }
 
+    /// Whether nothing is to be seen to before the next frame.
+    #[inline]
+    fn is_between_frames(&self) -> bool {
+        self.http.is_none() && self.whole.is_none() && !self.is_closed
+    }
+
+    #[inline(never)]
     fn find_frame(&mut self, input: Input<'_>) -> Result<Option<usize>, WebSocketError> {
+        if self.http.is_some()
+            && let Some(http) = self.http()
+        {
+            return http.frame_end(input).map_err(WebSocketError::Http);
+        }
         if self.is_closed {
             return Ok(None);
         }
         self.whole = None;
-        self.header = Header::parse(input, &self.rules)?;
+        self.header = Header::parse(input, &self.rules).map_err(|error| self.refuse(error))?;
         Ok(self.header.map(|header| header.end()).filter(|end| *end <= input.len()))
     }
 
@@ -237,12 +249,14 @@ impl Decoder for WebSocketDecoder {
 
     #[inline]
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, WebSocketError> {
-        if self.http.is_some()
-            && let Some(http) = self.http()
+        if self.is_between_frames()
+            && let Some(header) = Header::parse_short(input, &self.rules)
         {
-            return http.frame_end(input).map_err(WebSocketError::Http);
+            self.header = Some(header);
+            let end = header.end();
+            return Ok((end <= input.len()).then_some(end));
         }
-        self.find_frame(input).map_err(|error| self.refuse(error))
+        self.find_frame(input)
     }
 
     #[inline]

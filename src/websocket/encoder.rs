@@ -89,6 +89,7 @@ impl WebSocketEncoder {
     }
 
     /// Compresses only what can be sent: a context that has seen a message must not be alone with it.
+    #[inline(never)]
     fn compressed(
         &mut self,
         deflate: Negotiated,

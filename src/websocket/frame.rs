@@ -55,22 +55,20 @@ impl Header {
         self.size().saturating_add(self.length)
     }
 
-    /// The header at the front of `input`, if it is there.
+    /// The header at the front of `input`, if it is that of a short message of a client, in one frame: most are.
     #[inline]
-    pub(super) fn parse(input: Input<'_>, rules: &Rules) -> Result<Option<Header>, WebSocketError> {
-        // Most are this: a short message of a client, in one frame.
-        if let Some([first @ (0x81 | 0x82), second @ 0x80..=0xfd, key @ ..]) = input.array::<6>(0)
-            && rules.is_masked
-            && usize::from(second & 0x7f) <= rules.max
-        {
-            let opcode = if first == 0x81 { Opcode::Text } else { Opcode::Binary };
-            let length = usize::from(second & 0x7f);
-            return Ok(Some(Header { is_final: true, is_compressed: false, opcode, key: Some(key), size: 6, length }));
+    pub(super) fn parse_short(input: Input<'_>, rules: &Rules) -> Option<Header> {
+        let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, key @ ..] = input.array::<6>(0)? else { return None };
+        let length = usize::from(second & 0x7f);
+        if !rules.is_masked || length > rules.max {
+            return None;
         }
-        Header::parse_any(input, rules)
+        let opcode = if first == 0x81 { Opcode::Text } else { Opcode::Binary };
+        Some(Header { is_final: true, is_compressed: false, opcode, key: Some(key), size: 6, length })
     }
 
-    fn parse_any(input: Input<'_>, rules: &Rules) -> Result<Option<Header>, WebSocketError> {
+    /// The header at the front of `input`, if it is there.
+    pub(super) fn parse(input: Input<'_>, rules: &Rules) -> Result<Option<Header>, WebSocketError> {
         let Some([first, second]) = input.array::<2>(0) else { return Ok(None) };
         let opcode = match first & 0x0f {
             0 => Opcode::Continuation,
@@ -130,19 +128,25 @@ impl Header {
 /// Writes a frame, masked with `key` if there is one.
 #[inline]
 pub(super) fn put(output: &mut Output<'_>, first: u8, key: Option<[u8; 4]>, payload: &[u8]) {
-    let Some(key) = key else {
-        return match payload.len() {
-            length @ 0..=125 => output.put_prefixed([first, length as u8], payload),
-            length @ 126..=0xffff => {
-                let [a, b] = (length as u16).to_be_bytes();
-                output.put_prefixed([first, 126, a, b], payload);
-            }
-            length => {
-                output.put_slice(&[first, 127]);
-                output.put_prefixed((length as u64).to_be_bytes(), payload);
-            }
-        };
-    };
+    if let Some(key) = key {
+        return put_masked(output, first, key, payload);
+    }
+    match payload.len() {
+        length @ 0..=125 => output.put_prefixed([first, length as u8], payload),
+        length @ 126..=0xffff => {
+            let [a, b] = (length as u16).to_be_bytes();
+            output.put_prefixed([first, 126, a, b], payload);
+        }
+        length => {
+            output.put_slice(&[first, 127]);
+            output.put_prefixed((length as u64).to_be_bytes(), payload);
+        }
+    }
+}
+
+/// Out of the way of servers, and so is its space on the stack.
+#[inline(never)]
+fn put_masked(output: &mut Output<'_>, first: u8, key: [u8; 4], payload: &[u8]) {
     match payload.len() {
         length @ 0..=125 => output.put_prefixed([first, 0x80 | length as u8], &key),
         length @ 126..=0xffff => {
