@@ -207,7 +207,8 @@ pub enum TimeLimit {
     Message,
     /// The next message was not there by the read deadline.
     Read,
-    /// Bytes still waited to be written at the write deadline.
+    /// Bytes still waited to be written at the write deadline, or none of them were taken for the
+    /// [write timeout](crate::Server::write_timeout).
     Write {
         /// How many.
         queued: usize,
@@ -226,7 +227,7 @@ impl fmt::Display for TimeLimit {
             TimeLimit::FirstMessage => f.write_str("no first message"),
             TimeLimit::Message => f.write_str("a message that does not end"),
             TimeLimit::Read => f.write_str("no message by the read deadline"),
-            TimeLimit::Write { queued } => write!(f, "{queued} bytes unwritten at the write deadline"),
+            TimeLimit::Write { queued } => write!(f, "{queued} bytes that are not taken"),
             TimeLimit::Close { undelivered } => write!(f, "{undelivered} bytes undelivered"),
         }
     }

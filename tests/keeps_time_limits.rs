@@ -34,11 +34,9 @@ impl Handler for Obedient {
             "read" => conn.set_read_deadline(Some(Instant::now() + SHORT)),
             "flood" => {
                 conn.set_write_deadline(Some(Instant::now() + SHORT));
-                let much = "x".repeat(60_000);
-                for _ in 0..1000 {
-                    conn.send(&*much).await?;
-                }
+                flood(conn).await?;
             }
+            "give me much" => flood(conn).await?,
             _ => {}
         }
         conn.send(line).await
@@ -49,6 +47,16 @@ impl Handler for Obedient {
             self.0.send(*limit).unwrap();
         }
     }
+}
+
+const FLOOD: usize = 1000 * 60_001;
+
+async fn flood(conn: &mut Conn<Lines>) -> Result {
+    let much = "x".repeat(60_000);
+    for _ in 0..1000 {
+        conn.send(&*much).await?;
+    }
+    Ok(())
 }
 
 fn obedient(configure: impl Fn(Server) -> Server) -> (Running, Events<TimeLimit>) {
@@ -183,4 +191,49 @@ fn a_message_that_was_kept_waiting_may_still_end() {
     stream.write_all(b"lo\n").unwrap();
     stream.read_exact(&mut [0; 6]).unwrap();
     assert!(told.is_quiet());
+}
+
+/// To wait for it would be to fail: these connections have had their time.
+const LONG_CLOSE: Duration = PATIENCE.saturating_mul(4);
+
+#[test]
+fn who_takes_nothing_is_closed_at_once() {
+    let configure = |server: Server| server.write_timeout(SHORT).close_timeout(LONG_CLOSE);
+    let (server, told) = obedient(configure);
+    let mut greedy = server.connect();
+    greedy.write_all(b"give me much\n").unwrap();
+    assert!(matches!(told.next(), TimeLimit::Write { queued } if queued > 0));
+    until("the count", || server.handle.connections() == 0);
+    // The deadline that a handler sets ends it as quickly.
+    let mut greedy = server.connect();
+    greedy.write_all(b"flood\n").unwrap();
+    assert!(matches!(told.next(), TimeLimit::Write { queued } if queued > 0));
+    until("the count", || server.handle.connections() == 0);
+}
+
+#[test]
+fn who_takes_what_it_has_asked_for_is_kept() {
+    let (server, told) = obedient(|server| server.write_timeout(PATIENCE));
+    let mut eager = server.connect();
+    eager.write_all(b"give me much\n").unwrap();
+    let mut much = vec![0; FLOOD + "give me much\n".len()];
+    eager.read_exact(&mut much).unwrap();
+    assert!(much.ends_with(b"xx\ngive me much\n"));
+    assert!(told.is_quiet());
+}
+
+/// What others send counts as well, while its own task has nothing to do.
+#[test]
+fn who_does_not_take_what_others_send_is_closed() {
+    let (server, told) = obedient(|server| server.write_timeout(SHORT).close_timeout(LONG_CLOSE));
+    let _quiet = server.connect();
+    until("the count", || server.handle.connections() == 1);
+    let much = "x".repeat(60_000);
+    let visits = server.handle.for_each(move |handle: tiderace::Handle<Lines>| {
+        let much = much.clone();
+        tiderace::spawn_local(async move { while handle.send(much.clone()).await.is_ok() {} });
+    });
+    assert_eq!(tiderace::block_on(visits), 1);
+    assert!(matches!(told.next(), TimeLimit::Write { queued } if queued > 0));
+    until("the count", || server.handle.connections() == 0);
 }

@@ -32,11 +32,13 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
     let link = session.conn.link.clone();
     let port: &Port = &link;
     let limit = session.conn.settings().close;
+    // Who has had its time to take what was sent gets no more.
+    let patience = if matches!(reason, CloseReason::Timeout(TimeLimit::Write { .. })) { Duration::ZERO } else { limit };
     if let Some(why) = farewell(&reason).filter(|_| !port.has(Flag::ABORT)) {
         // A decoder is anybody's code, and its panic must not keep this from its end.
         let _ = catch_unwind(AssertUnwindSafe(|| session.say_farewell(why)));
     }
-    let reason = deliver(port, blame(reason, port), limit).await;
+    let reason = deliver(port, blame(reason, port), patience).await;
     log(&session.conn, &reason);
     let told = session.handler.on_close(&mut session.conn, &reason);
     // The panic is logged, and there is nobody left to tell.

@@ -161,6 +161,12 @@ impl<C: Codec> Conn<C> {
         self.link.set_message_timeout(limit);
     }
 
+    /// Closes the connection when the peer has taken nothing for so long of what is queued. `None`: never. Default: that of
+    /// the server, which has none unless told otherwise.
+    pub fn set_write_timeout(&mut self, limit: Option<Duration>) {
+        self.link.set_write_timeout(limit);
+    }
+
     /// Closes the connection if it waits for a message at `deadline`: for the rest of one too, however slowly it comes.
     /// It stands until it is set anew; `None`, the default, means never.
     pub fn set_read_deadline(&mut self, deadline: Option<Instant>) {

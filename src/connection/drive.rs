@@ -55,15 +55,7 @@ impl<H: Handler> Session<H> {
             Rc::new(Link::new(port, encoder, number.as_u64()))
         })?;
         link.arm();
-        if settings.idle_timeout.is_some() {
-            link.set_idle_timeout(settings.idle_timeout);
-        }
-        if let Some(within) = settings.first_message {
-            link.set_first_deadline(core.time() + within);
-        }
-        if settings.message_timeout.is_some() {
-            link.set_message_timeout(settings.message_timeout);
-        }
+        link.set_time_limits(&settings.time);
         Ok(Session::over(link, decoder, handler, Counted::new(settings.clone(), admission)))
     }
 
@@ -136,7 +128,7 @@ impl<H: Handler> Session<H> {
                         let lent = ring.contiguous(first);
                         let total = lent.len();
                         let (mut frame, mut rest) = lent.split_at_mut(first);
-                        let (mut unhandled, mut unclaimed);
+                        let (unhandled, mut unclaimed);
                         loop {
                             if self.decoder.is_message(frame).map_err(undecodable)? {
                                 let message = self.decoder.decode(frame).map_err(undecodable)?;

@@ -1,7 +1,7 @@
 //! What the connections of one listener have in common, and how they are counted.
 
 use crate::limits;
-use crate::net::Limits;
+use crate::net::{Limits, TimeLimits};
 use crate::runtime::Core;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,9 +17,7 @@ pub(crate) struct Settings {
     /// How long a close may take.
     pub(crate) close: Duration,
     /// What each begins with.
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) first_message: Option<Duration>,
-    pub(crate) message_timeout: Option<Duration>,
+    pub(crate) time: TimeLimits,
     /// How many of them there may be.
     pub(crate) limits: ConnectionLimits,
 }
@@ -32,9 +30,7 @@ impl Settings {
             listener: None,
             write: Limits::default(),
             close: limits::CLOSE,
-            idle_timeout: None,
-            first_message: None,
-            message_timeout: None,
+            time: TimeLimits::default(),
             limits: ConnectionLimits::default(),
         }
     }

@@ -15,5 +15,5 @@ pub use stream::Stream;
 pub(crate) use connect::{connect_to, look_up};
 pub(crate) use gauge::Gauge;
 pub(crate) use link::Link;
-pub(crate) use port::{Limits, Port, Unsent};
+pub(crate) use port::{Limits, Port, TimeLimits, Unsent};
 pub(crate) use state::Flag;

@@ -136,13 +136,13 @@ impl Server {
     /// A protocol that can ask for a sign of life does so when half of the time has passed: WebSockets are pinged. So this
     /// closes those that are gone without a word, and keeps those that only have nothing to say.
     pub fn idle_timeout(mut self, limit: Duration) -> Server {
-        self.config.idle_timeout = Some(limit);
+        self.config.time.idle = Some(limit);
         self
     }
 
     /// Closes connections whose first message is not complete so long after they have opened. Default: never.
     pub fn first_message_timeout(mut self, limit: Duration) -> Server {
-        self.config.first_message = Some(limit);
+        self.config.time.first_message = Some(limit);
         self
     }
 
@@ -152,7 +152,17 @@ impl Server {
     /// What counts is a frame of the codec: a request with its body where that is taken as a whole, a head or a part of a body
     /// where not, a WebSocket's frame.
     pub fn message_timeout(mut self, limit: Duration) -> Server {
-        self.config.message_timeout = Some(limit);
+        self.config.time.message = Some(limit);
+        self
+    }
+
+    /// Closes connections whose peers take nothing for so long of what is queued for them, also while a handler waits in a
+    /// `send`. Default: never. [`Conn::set_write_timeout`](crate::Conn::set_write_timeout) sets it for one connection.
+    ///
+    /// Without it, a peer that asks and does not read keeps its connection for as long as it likes, and up to the high-water
+    /// mark of memory.
+    pub fn write_timeout(mut self, limit: Duration) -> Server {
+        self.config.time.write = Some(limit);
         self
     }
 

@@ -3,7 +3,7 @@
 use super::balance::Balance;
 use crate::buffer::Class;
 use crate::limits;
-use crate::net::Limits;
+use crate::net::{Limits, TimeLimits};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -20,9 +20,7 @@ pub(super) struct Config {
     pub(super) pin: bool,
     pub(super) write: Limits,
     pub(super) close: Duration,
-    pub(super) idle_timeout: Option<Duration>,
-    pub(super) first_message: Option<Duration>,
-    pub(super) message_timeout: Option<Duration>,
+    pub(super) time: TimeLimits,
 }
 
 impl Default for Config {
@@ -37,9 +35,7 @@ impl Default for Config {
             pin: false,
             write: Limits::default(),
             close: limits::CLOSE,
-            idle_timeout: None,
-            first_message: None,
-            message_timeout: None,
+            time: TimeLimits::default(),
         }
     }
 }

@@ -100,9 +100,7 @@ fn settings(core: &Rc<Core>, config: &Config, listener: usize, limits: Connectio
         listener: Some(listener),
         write: config.write,
         close: config.close,
-        idle_timeout: config.idle_timeout,
-        first_message: config.first_message,
-        message_timeout: config.message_timeout,
+        time: config.time,
         limits,
     })
 }

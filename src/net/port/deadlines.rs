@@ -13,6 +13,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+/// What a connection begins with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TimeLimits {
+    pub(crate) idle: Option<Duration>,
+    pub(crate) first_message: Option<Duration>,
+    pub(crate) message: Option<Duration>,
+    pub(crate) write: Option<Duration>,
+}
+
 #[derive(Default)]
 pub(super) struct Deadlines {
     idle: Cell<Option<Duration>>,
@@ -24,6 +33,9 @@ pub(super) struct Deadlines {
     message_end: Cell<Option<Instant>>,
     read: Cell<Option<Instant>>,
     write: Cell<Option<Instant>>,
+    /// How long the peer may take nothing of what is queued, and since when it does.
+    stall: Cell<Option<Duration>>,
+    stalled: Cell<Option<Instant>>,
     timer: RefCell<Option<Sleep>>,
 }
 
@@ -33,15 +45,25 @@ impl Port {
         &self.rare().deadlines
     }
 
+    pub(crate) fn set_time_limits(&self, limits: &TimeLimits) {
+        if limits.idle.is_some() {
+            self.set_idle_timeout(limits.idle);
+        }
+        if let Some(within) = limits.first_message {
+            self.state.set(Flag::UNSPOKEN);
+            self.deadlines().first.set(self.core.time().checked_add(within));
+        }
+        if limits.message.is_some() {
+            self.set_message_timeout(limits.message);
+        }
+        if limits.write.is_some() {
+            self.set_write_timeout(limits.write);
+        }
+    }
+
     pub(crate) fn set_idle_timeout(&self, limit: Option<Duration>) {
         self.deadlines().idle.set(limit);
         self.touch();
-    }
-
-    /// The first message must come until then.
-    pub(crate) fn set_first_deadline(&self, deadline: Instant) {
-        self.state.set(Flag::UNSPOKEN);
-        self.deadlines().first.set(Some(deadline));
     }
 
     pub(crate) fn set_read_deadline(&self, deadline: Option<Instant>) {
@@ -59,6 +81,21 @@ impl Port {
 
     pub(crate) fn set_message_timeout(&self, limit: Option<Duration>) {
         self.deadlines().message.set(limit);
+    }
+
+    pub(crate) fn set_write_timeout(&self, limit: Option<Duration>) {
+        self.deadlines().stall.set(limit);
+        if self.has(Flag::BLOCKED) {
+            self.write_has_stalled();
+        }
+    }
+
+    /// The peer takes no more for now.
+    #[cold]
+    pub(super) fn write_has_stalled(&self) {
+        self.deadlines().stalled.set(Some(self.core.time()));
+        // Bytes are queued from elsewhere, too: the task must look at its limits.
+        self.notify(Flag::NEWS);
     }
 
     /// The peer has begun a message, and not ended it.
@@ -128,7 +165,7 @@ impl Port {
 
     /// The next one, and the limit that it is; half of the idle time is none.
     fn next_deadline(&self) -> Option<(Instant, Option<TimeLimit>)> {
-        let Deadlines { idle, active, first, message_end, read, write, .. } = self.deadlines();
+        let Deadlines { idle, active, first, message_end, read, write, stall, stalled, .. } = self.deadlines();
         // While a method runs, it is not the peer for whom everybody waits.
         let waiting = self.has(Flag::WAITING);
         let since = |part: u32| {
@@ -137,6 +174,10 @@ impl Port {
         };
         let pings = self.has(Flag::PINGS) && !self.has(Flag::ASKED);
         let queued = self.queued();
+        let stalled = || {
+            let (limit, since) = stall.get().zip(stalled.get())?;
+            since.checked_add(limit).filter(|_| self.has(Flag::BLOCKED))
+        };
         let limits = [
             (since(1), Some(TimeLimit::Idle)),
             (since(2).filter(|_| pings), None),
@@ -144,6 +185,7 @@ impl Port {
             (message_end.get().filter(|_| waiting), Some(TimeLimit::Message)),
             (read.get().filter(|_| waiting), Some(TimeLimit::Read)),
             (write.get().filter(|_| queued > 0), Some(TimeLimit::Write { queued })),
+            (stalled(), Some(TimeLimit::Write { queued })),
         ];
         let set = limits.into_iter().filter_map(|(deadline, limit)| deadline.map(|deadline| (deadline, limit)));
         set.min_by_key(|(deadline, _)| *deadline)

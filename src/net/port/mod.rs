@@ -13,6 +13,7 @@ mod input;
 mod output;
 mod watch;
 
+pub(crate) use deadlines::TimeLimits;
 pub(crate) use hand_over::HandedOver;
 pub(crate) use output::Unsent;
 pub use watch::WriteEvent;

@@ -194,6 +194,9 @@ impl Port {
     fn block(&self) {
         self.state.set(Flag::BLOCKED);
         self.arm();
+        if self.has(Flag::TIMED) {
+            self.write_has_stalled();
+        }
     }
 
     /// The socket takes bytes again.
