@@ -30,6 +30,11 @@ struct Datagram {
 
 impl Outgoing {
     pub(super) fn push(&mut self, payload: &[u8], to: Option<SocketAddr>) {
+        // A queue that never runs empty must not keep what is sent; each byte is moved once, on average.
+        if self.start > self.len() {
+            self.payloads.drain(..self.start);
+            self.start = 0;
+        }
         self.payloads.extend_from_slice(payload);
         self.datagrams.push_back(Datagram { length: payload.len(), to });
     }
@@ -86,5 +91,24 @@ impl Outgoing {
             self.start = 0;
         }
         datagram.to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_not_kept_while_more_is_queued() {
+        let mut outgoing = Outgoing::default();
+        for i in 0..=9_999_u32 {
+            outgoing.push(&i.to_be_bytes().repeat(100), None);
+            if i >= 10 {
+                assert_eq!(outgoing.payloads[outgoing.start..][..4], (i - 10).to_be_bytes());
+                outgoing.pop();
+            }
+        }
+        assert_eq!(outgoing.len(), 10 * 400);
+        assert!(outgoing.payloads.capacity() < 100 * 400, "{}", outgoing.payloads.capacity());
     }
 }
