@@ -6,6 +6,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -279,4 +280,38 @@ fn futures_io_runs_on_a_detached_stream() {
     echoes(&mut stream, b"x");
     stream.write_all(b"1234").unwrap();
     assert_eq!(read_to_end(&mut stream), b"1234");
+}
+
+#[test]
+fn a_unix_socket_comes_and_goes_as_a_descriptor() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let back = block_on(async move {
+        let mut stream = Stream::from_fd(ours.into()).unwrap();
+        stream.write_all(b"there").await.unwrap();
+        let mut heard = [0; 4];
+        theirs.write_all(b"back, and more").unwrap();
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"back");
+        let (socket, unread) = stream.into_fd().await.unwrap();
+        assert_eq!(unread, b", and more"[..]);
+        let mut heard = [0; 5];
+        theirs.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"there");
+        (UnixStream::from(socket), theirs)
+    });
+    assert_eq!(back.0.peer_addr().unwrap().as_pathname(), None);
+}
+
+/// Its peer is gone: there is nobody to tell.
+#[test]
+fn a_stream_closes_well_after_a_reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    block_on(async {
+        let mut stream = connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = listener.accept().unwrap().0;
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        stream.close().await.unwrap_or_else(|error| panic!("{error}"));
+        assert!(stream.read(&mut [0]).await.is_err());
+    });
 }

@@ -11,12 +11,12 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-/// A TCP connection as a stream of bytes, on the core that made it.
+/// A connection as a stream of bytes, TCP or Unix, on the core that made it.
 ///
 /// It implements [`AsyncRead`] and [`AsyncWrite`] of `futures-io`, so what is written for those runs on it. With a codec it
 /// becomes a [`Framed`](crate::Framed).
@@ -71,10 +71,31 @@ impl Stream {
         Stream::new(&core, Socket::from_fd(stream.into())?, Flag::NONE)
     }
 
-    /// Gives the socket to the standard library, in blocking mode, with the bytes that have been received and not read.
+    /// Takes over any connected stream socket, such as one of `UnixStream`. It becomes non-blocking.
+    ///
+    /// # Panics
+    /// Outside a core.
+    #[track_caller]
+    pub fn from_fd(socket: OwnedFd) -> io::Result<Stream> {
+        let core = crate::runtime::expect_current("Stream::from_fd");
+        Stream::new(&core, Socket::from_fd(socket)?, Flag::NONE)
+    }
+
+    /// Gives the socket to the standard library, in blocking mode, with the bytes that have been received and not read. One
+    /// that is not TCP is taken by [`into_fd`](Stream::into_fd).
     ///
     /// What is queued is written first.
     pub async fn into_std(self) -> io::Result<(TcpStream, Bytes)> {
+        let (socket, unread) = self.into_fd().await?;
+        let stream = TcpStream::from(socket);
+        stream.set_nonblocking(false)?;
+        Ok((stream, unread))
+    }
+
+    /// Gives the descriptor away, which stays non-blocking, with the bytes that have been received and not read.
+    ///
+    /// What is queued is written first.
+    pub async fn into_fd(self) -> io::Result<(OwnedFd, Bytes)> {
         poll_fn(|cx| self.port().poll_flushed(cx)).await?;
         let port = self.port();
         let socket = port.socket.as_fd().try_clone_to_owned()?;
@@ -85,9 +106,7 @@ impl Stream {
             port.put_ring(ring);
             unread
         });
-        let stream = TcpStream::from(socket);
-        stream.set_nonblocking(false)?;
-        Ok((stream, unread))
+        Ok((socket, unread))
     }
 
     /// The options of the socket below.
@@ -152,7 +171,11 @@ impl AsyncWrite for Stream {
     /// Tells the peer that nothing more will come. Reading goes on.
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.port().poll_flushed(cx))?;
-        Poll::Ready(self.port().shutdown_write())
+        Poll::Ready(match self.port().shutdown_write() {
+            // Who is gone need not be told.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            told => told,
+        })
     }
 }
 
