@@ -86,6 +86,22 @@ struct GroupCore {
     in_flight: Arc<AtomicUsize>,
 }
 
+/// A message on its way to a core, which may end before it opens its mail.
+struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    fn new(count: &Arc<AtomicUsize>) -> InFlight {
+        count.fetch_add(1, Relaxed);
+        InFlight(count.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 static GROUPS: AtomicU64 = AtomicU64::new(0);
 
 impl<C: Codec> Group<C>
@@ -212,11 +228,11 @@ where
         if cores.iter().any(|core| core.in_flight.load(Relaxed) >= limits::IN_FLIGHT) {
             return Err(Error::Busy);
         }
+        let mut all_live = true;
         for core in cores.iter() {
-            core.in_flight.fetch_add(1, Relaxed);
-            let (group, encoded, in_flight) = (self.clone(), encoded.clone(), core.in_flight.clone());
-            on_core(&core.remote, move |core| {
-                in_flight.fetch_sub(1, Relaxed);
+            let (group, encoded, in_flight) = (self.clone(), encoded.clone(), InFlight::new(&core.in_flight));
+            all_live &= on_core(&core.remote, move |core| {
+                drop(in_flight);
                 if let Some(members) = group.find_members(core) {
                     match except {
                         Some(except) => members.post_except(&encoded, except),
@@ -225,7 +241,18 @@ where
                 }
             });
         }
+        drop(cores);
+        if !all_live {
+            self.forget_ended_cores();
+        }
         Ok(())
+    }
+
+    /// A group may outlive a server.
+    #[cold]
+    fn forget_ended_cores(&self) {
+        let mut cores = self.shared.cores.write().unwrap_or_else(PoisonError::into_inner);
+        cores.retain(|core| !core.remote.has_ended());
     }
 
     fn encode<M: ?Sized>(&self, message: &M) -> Result<Encoded>
@@ -255,13 +282,14 @@ where
     }
 }
 
-/// Has `work` done on a core: at once if this is that core, else in its next turn.
-fn on_core(remote: &Remote, work: impl FnOnce(&Rc<Core>) + Send + 'static) {
+/// Has `work` done on a core: at once if this is that core, else in its next turn. Says whether the core is still there.
+fn on_core(remote: &Remote, work: impl FnOnce(&Rc<Core>) + Send + 'static) -> bool {
     match with_current(Rc::clone).filter(|core| core.is_at(remote)) {
-        Some(core) => work(&core),
-        None => {
-            remote.run(work);
+        Some(core) => {
+            work(&core);
+            true
         }
+        None => remote.run(work),
     }
 }
 

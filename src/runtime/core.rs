@@ -3,7 +3,7 @@
 use super::busy_poll::BusyPoll;
 use super::executor::Executor;
 use super::inbox::{Inbox, Mail};
-use super::source::{AtTurnEnd, Source};
+use super::source::{AtTurnEnd, Interrupt, Source};
 use crate::buffer::{Class, Pool};
 use crate::io::{Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
 use crate::limits;
@@ -125,6 +125,8 @@ pub(crate) struct Core {
     emptied: Cell<Option<Waker>>,
     #[cfg(feature = "http")]
     pub(super) http_date: super::date::HttpDate,
+    /// How the server that this core belongs to ends, if it does.
+    interrupted: Cell<Option<Interrupt>>,
     /// Stops the server that this core belongs to.
     stop: OnceCell<Box<dyn Fn(Duration)>>,
     /// What rooms above keep on this core, each under a number of its own.
@@ -165,6 +167,7 @@ impl Core {
             emptied: Cell::new(None),
             #[cfg(feature = "http")]
             http_date: Default::default(),
+            interrupted: Cell::new(None),
             stop: OnceCell::new(),
             locals: RefCell::default(),
         })
@@ -264,7 +267,16 @@ impl Core {
             self.sources.borrow_mut().remove(key);
             return Err(error);
         }
+        if let Some(how) = self.interrupted.get() {
+            source.interrupt(how);
+        }
         Ok(source)
+    }
+
+    /// Tells all sources, and those that are registered from here on, that the server ends.
+    pub(crate) fn interrupt(&self, how: Interrupt) {
+        self.interrupted.set(Some(how));
+        self.sources().iter().for_each(|source| source.interrupt(how));
     }
 
     /// Asks for the next event of a source.
@@ -327,6 +339,11 @@ impl Remote {
     #[cfg(feature = "metrics")]
     pub(crate) fn mail(&self) -> usize {
         self.0.waiting()
+    }
+
+    /// Whether the core is gone for good.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// Has `work` done on the core; says whether the core is still there to do it.

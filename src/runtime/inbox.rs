@@ -62,6 +62,11 @@ impl<T, N: Notify> Inbox<T, N> {
         Ok(())
     }
 
+    /// Whether the core is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mail.is_closed()
+    }
+
     /// Wakes the future of `block_on`.
     pub(crate) fn wake_main(&self) {
         self.main_woken.store(true, SeqCst);

@@ -42,6 +42,10 @@ mod model {
             self.0.lock().unwrap().0.is_empty()
         }
 
+        pub(crate) fn is_closed(&self) -> bool {
+            self.0.lock().unwrap().1
+        }
+
         pub(crate) fn close(&self) -> bool {
             !std::mem::replace(&mut self.0.lock().unwrap().1, true)
         }

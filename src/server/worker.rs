@@ -160,14 +160,13 @@ async fn end(
     let connections = || core.open_connections();
     tracing::debug!(core = core.index, connections = connections(), ?within, "stopping");
     let ended = timeout(within, async {
-        interrupt(core, Interrupt::Refuse);
+        core.interrupt(Interrupt::Refuse);
         hooks.shutdown().await;
-        interrupt(core, Interrupt::Stop);
+        core.interrupt(Interrupt::Stop);
         // Once more, for those whom the listeners have let in last, here or on another core.
         while let Some((listener, incoming)) = intake.try_next() {
             super::accept::guarded(&mut *servers.borrow_mut()[listener], incoming);
         }
-        interrupt(core, Interrupt::Stop);
         core.emptied().await;
         for handled in datagrams {
             let _ = handled.await;
@@ -175,11 +174,7 @@ async fn end(
     });
     if ended.await.is_err() {
         tracing::warn!(core = core.index, connections = connections(), "aborting what is left");
-        interrupt(core, Interrupt::Abort);
+        core.interrupt(Interrupt::Abort);
         let _ = timeout(LAST_WORDS, core.emptied()).await;
     }
-}
-
-fn interrupt(core: &Core, how: Interrupt) {
-    core.sources().iter().for_each(|source| source.interrupt(how));
 }
