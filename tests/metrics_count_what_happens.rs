@@ -6,11 +6,11 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::handlers::EchoLines;
 use support::*;
-use tiderace::codec::Lines;
-use tiderace::{Address, Balance, Bind, Server, connect};
+use tiderace::codec::{Lines, Raw};
+use tiderace::{Address, Balance, Bind, Conn, Group, Handler, Result, Server, block_on, connect};
 
 fn echo_lines(server: Server) -> (Running, Events<String>) {
     let (sender, closed) = events();
@@ -76,6 +76,53 @@ fn turns_are_counted_and_the_longest_is_known() {
     assert!(core.turns() >= 2 && core.letters >= 1 && core.tasks_polled >= 1);
     let slow: u64 = core.turns.buckets.iter().filter(|(bound, _)| *bound > 0.02).map(|(_, count)| count).sum();
     assert!(slow >= 1);
+}
+
+/// Sums up what it receives.
+struct Sink;
+
+impl Handler for Sink {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, _: &mut Conn<Raw>, bytes: &[u8]) -> Result {
+        std::hint::black_box(bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+        Ok(())
+    }
+}
+
+/// Also while there is so much to read that turns go on without a wait.
+#[test]
+fn a_core_is_not_busy_for_longer_than_it_runs() {
+    let began = Instant::now();
+    let server = serve(1, Raw, || Sink);
+    let much = vec![1; 1 << 20];
+    std::thread::scope(|threads| {
+        for _ in 0..32 {
+            threads.spawn(|| (0..6).for_each(|_| server.connect().write_all(&much).unwrap()));
+        }
+    });
+    until("all is read", || server.handle.metrics().total(|core| core.bytes_received) == (32 * 6) << 20);
+    let metrics = server.handle.metrics();
+    let (busy, ran) = (metrics.cores[0].busy(), began.elapsed());
+    assert!(busy <= ran, "busy for {busy:?} of {ran:?}");
+}
+
+#[test]
+fn what_a_slow_member_misses_was_not_sent() {
+    let (tell, _closed) = events();
+    let server = Server::new().cores(1).write_marks(1000, 500);
+    let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || EchoLines(tell.clone())).unwrap();
+    let server = Running::start(server);
+    let _member = server.connect();
+    until("it is open", || server.handle.connections() == 1);
+    let room = Group::new(Lines::default());
+    let joining = room.clone();
+    block_on(server.handle.for_each(move |handle| joining.join_handle(&handle)));
+    let text = "x".repeat(60_000);
+    let said: u64 = (0..400).map(|_| block_on(room.send(&*text)).unwrap() as u64).sum();
+    assert!(room.skipped() > 0, "it has room for all");
+    assert_eq!(said + room.skipped() as u64, 400);
+    assert_eq!(server.handle.metrics().total(|core| core.messages_sent), said);
 }
 
 #[test]

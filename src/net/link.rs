@@ -50,21 +50,20 @@ impl<E: 'static> Link<E> {
         if self.has(Flag::SHUT) {
             return Err(Unsent::Closed);
         }
-        self.core.meter.message_out();
         let sent = if self.is_unused() { self.send_now(bytes) } else { Poll::Pending };
         let sent = match sent {
             Poll::Ready(Ok(sent)) => sent,
             Poll::Ready(Err(_)) => return Err(Unsent::Closed),
             Poll::Pending => 0,
         };
-        if sent == bytes.len() {
-            return Ok(());
+        if sent < bytes.len() {
+            self.with_output(self.high_water(), |output| {
+                output.put_bytes(bytes.slice(sent..));
+                Ok(())
+            })?;
+            self.flush_later();
         }
-        self.with_output(self.high_water(), |output| {
-            output.put_bytes(bytes.slice(sent..));
-            Ok(())
-        })?;
-        self.flush_later();
+        self.core.meter.message_out();
         Ok(())
     }
 

@@ -35,6 +35,7 @@ impl Core {
     fn wait(&self) -> io::Result<()> {
         let mut events = self.events.borrow_mut();
         if self.handled.get() < events.len() {
+            self.now.set(self.clock.now());
             return Ok(());
         }
         events.clear();
