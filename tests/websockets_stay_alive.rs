@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use support::*;
@@ -19,6 +20,17 @@ impl Handler for Quiet {
 
     async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
         match message {
+            Message::Text("be deaf") => {
+                conn.pause();
+                let handle = conn.handle();
+                let speaks = async move {
+                    while handle.try_send("tick".to_owned()).is_ok() {
+                        tiderace::sleep(2 * IDLE).await;
+                    }
+                };
+                tiderace::spawn_local(speaks).detach();
+                Ok(())
+            }
             Message::Text(text) => conn.send(text).await,
             _ => Ok(()),
         }
@@ -30,9 +42,13 @@ impl Handler for Quiet {
 }
 
 fn quiet() -> (Running, Events<String>) {
+    quiet_for(IDLE, WebSocket::default())
+}
+
+fn quiet_for(idle: Duration, codec: WebSocket) -> (Running, Events<String>) {
     let (tell, told) = events();
-    let server = Server::new().cores(1).idle_timeout(IDLE);
-    let server = server.listen("tcp://127.0.0.1:0", WebSocket::default(), move || Quiet(tell.clone())).unwrap();
+    let server = Server::new().cores(1).idle_timeout(idle);
+    let server = server.listen("tcp://127.0.0.1:0", codec, move || Quiet(tell.clone())).unwrap();
     (Running::start(server), told)
 }
 
@@ -76,4 +92,28 @@ fn who_does_not_answer_is_closed() {
     assert_eq!(frames, [0x89, 0, 0x88, 2, 0x03, 0xf0]);
     assert!(began.elapsed() >= IDLE);
     assert_eq!(told.next(), CloseReason::Timeout(tiderace::TimeLimit::Idle).to_string());
+}
+
+/// It could not be heard.
+#[test]
+fn who_is_not_read_from_is_not_pinged() {
+    let (server, told) = quiet_for(3 * IDLE, WebSocket::default());
+    let (mut socket, _) = tungstenite::client(format!("ws://{}", server.address), server.connect()).unwrap();
+    socket.send(tungstenite::Message::text("be deaf")).unwrap();
+    for _ in 0..4 {
+        assert_eq!(socket.read().unwrap(), tungstenite::Message::text("tick"));
+    }
+    assert!(told.is_quiet(), "it was closed");
+}
+
+/// The library answers, and it is the peer for whom that waits.
+#[test]
+fn who_asks_for_pongs_and_does_not_read_is_idle() {
+    let (server, told) = quiet_for(IDLE, WebSocket::default().max_controls(u32::MAX));
+    let (mut socket, _) = tungstenite::client(format!("ws://{}", server.address), server.connect()).unwrap();
+    let stream = socket.get_mut();
+    stream.set_write_timeout(Some(IDLE)).unwrap();
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+    while stream.write_all(&ping.repeat(500)).is_ok() {}
+    assert_eq!(told.next(), "timeout: idle");
 }

@@ -8,7 +8,7 @@
 //! Small writes are copied behind each other into `tail`; a large `Bytes` is queued as it is, without a copy, and goes
 //! out in the same vectored write.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
@@ -55,6 +55,13 @@ impl Segment {
         match self {
             Segment::Copied(bytes) => bytes.truncate(length),
             Segment::Shared(bytes) => bytes.truncate(length),
+        }
+    }
+
+    fn skip(&mut self, written: usize) {
+        match self {
+            Segment::Copied(bytes) => drop(bytes.drain(..written)),
+            Segment::Shared(bytes) => bytes.advance(written),
         }
     }
 }
@@ -131,6 +138,17 @@ impl Outbound {
             self.end = 0;
             self.segments.push_back(Segment::Copied(tail));
         }
+    }
+
+    /// Queues what another queue holds.
+    pub(crate) fn append(&mut self, mut other: Outbound) {
+        other.seal();
+        if let Some(front) = other.segments.front_mut() {
+            front.skip(other.head);
+        }
+        self.seal();
+        self.closed += other.closed - other.head;
+        self.segments.append(&mut other.segments);
     }
 
     /// The waiting bytes, where they lie in one piece.

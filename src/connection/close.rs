@@ -40,9 +40,7 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
     }
     let reason = deliver(port, blame(reason, port), patience).await;
     log(&session.conn, &reason);
-    let told = session.handler.on_close(&mut session.conn, &reason);
-    // The panic is logged, and there is nobody left to tell.
-    let _ = CatchPanic { future: told }.await;
+    tell(&mut session, &reason).await;
     let settled = port.is_failed() || port.has(Flag::ABORT.or(Flag::ENDED));
     if !settled {
         Box::pin(linger(port, limit)).await;
@@ -50,6 +48,13 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
     port.deregister();
     drop(session);
     reason
+}
+
+/// Calls `on_close`. Its panic is logged, and there is nobody left to tell.
+async fn tell<H: Handler>(session: &mut Session<H>, reason: &CloseReason) {
+    // Called within, because a method that is no `async fn` may panic before it has made a future.
+    let told = async { session.handler.on_close(&mut session.conn, reason).await };
+    let _ = CatchPanic { future: told }.await;
 }
 
 /// What the peer should be told of it.
@@ -69,9 +74,9 @@ async fn detach<H: Handler>(mut session: Session<H>) -> CloseReason {
     let link = session.conn.link.clone();
     let reason = CloseReason::Detached;
     log(&session.conn, &reason);
-    let told = session.handler.on_close(&mut session.conn, &reason);
-    let _ = CatchPanic { future: told }.await;
-    drop(session);
+    tell(&mut session, &reason).await;
+    // A handler's drop is a user's code, and must not keep the connection from who takes it.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(session)));
     if let Err(error) = link.give_up() {
         tracing::error!(%error, "a detached connection is lost");
         link.deregister();

@@ -174,6 +174,9 @@ impl<H: Handler> Session<H> {
                         return Err(protocol(ProtocolError::Truncated { received: 0 }));
                     }
                     self.handler.on_eof(&mut self.conn).await?;
+                    if self.port().has(Flag::DETACH) {
+                        return Err(End(CloseReason::Detached));
+                    }
                     return Err(End(CloseReason::EndOfStream));
                 }
             }
@@ -192,7 +195,8 @@ impl<H: Handler> Session<H> {
     async fn answer(&mut self) -> Result<(), End> {
         self.conn.link.send_answer(&mut self.decoder);
         while self.port().is_above_high_water() {
-            poll_fn(|cx| self.port().poll_room(cx)).await.map_err(|error| End(CloseReason::Reset(error)))?;
+            let room = poll_fn(|cx| self.port().poll_room_for_answer(cx)).await;
+            room.map_err(|error| End(CloseReason::Reset(error)))?;
         }
         if self.decoder.has_opened() {
             self.handler.on_open(&mut self.conn).await?;

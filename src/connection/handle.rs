@@ -213,7 +213,10 @@ pub(crate) fn visit<C: Codec>(core: &runtime::Core, visit: impl Fn(Handle<C>)) -
         if let Ok(link) = source.downcast::<Link<C::Encoder>>()
             && link.has(Flag::SERVED)
         {
-            visit(Handle::new(&link));
+            // A panic of the visitor is nobody's fault but its own: it may be called again.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| visit(Handle::new(&link)))) {
+                tracing::error!(panic = runtime::panic_message(&*panic), "a visitor of connections panicked");
+            }
             visited += 1;
         }
     }

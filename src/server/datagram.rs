@@ -119,13 +119,15 @@ fn bind(endpoint: &Endpoint, options: &ListenOptions, shared: bool) -> Result<Da
 
 /// Handles datagrams until the server stops.
 async fn drive<H: DatagramHandler>(core: Rc<Core>, mut handler: H, socket: UdpSocket) {
-    survive(handler.on_open(&socket), None, &core).await;
+    survive(async { handler.on_open(&socket).await }, None, &core).await;
     let mut budget = DATAGRAMS;
     loop {
         match poll_fn(|cx| socket.link().poll_received(cx)).await {
             Ok(Some(mut batch)) => {
                 while let Some((range, from)) = batch.next() {
-                    survive(handler.on_datagram(&socket, batch.bytes(range), from), Some(from), &core).await;
+                    // Called within, because a method that is no `async fn` may panic before it has made a future.
+                    let handled = async { handler.on_datagram(&socket, batch.bytes(range), from).await };
+                    survive(handled, Some(from), &core).await;
                     budget -= 1;
                     if budget == 0 {
                         budget = DATAGRAMS;

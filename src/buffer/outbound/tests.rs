@@ -175,3 +175,24 @@ fn more_written_than_waits_panics() {
     queue.push(b"ab");
     queue.advance(3);
 }
+
+#[test]
+fn one_queue_behind_another_is_the_bytes_of_both() {
+    for (before, behind) in [(0, 0), (10, 0), (3 * SEGMENT, 5), (7, 2 * SEGMENT)] {
+        let (mut first, mut second) = (Outbound::default(), Outbound::default());
+        let bytes: Vec<u8> = (0..20 + before + behind).map(|i| (i % 251) as u8).collect();
+        let (one, other) = bytes.split_at(before + 10);
+        first.push(one);
+        second.push_shared(Bytes::copy_from_slice(other));
+        // Both have been written in part.
+        first.advance(5);
+        second.advance(5);
+        first.append(second);
+        check_invariants(&first);
+        let expected = [&one[5..], &other[5..]].concat();
+        assert_eq!(first.len(), expected.len());
+        first.with_slices(&[], |slices| {
+            assert_eq!(slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<_>>(), expected)
+        });
+    }
+}

@@ -172,7 +172,8 @@ impl Port {
             let (limit, active) = idle.get().zip(active.get())?;
             active.checked_add(limit / part).filter(|_| waiting)
         };
-        let pings = self.has(Flag::PINGS) && !self.has(Flag::ASKED);
+        // Who is not read from cannot answer.
+        let pings = self.has(Flag::PINGS) && !self.has(Flag::ASKED.or(Flag::PAUSED));
         let queued = self.queued();
         let stalled = || {
             let (limit, since) = stall.get().zip(stalled.get())?;

@@ -173,6 +173,7 @@ impl Port {
 
     pub(crate) fn pause(&self) {
         self.state.set(Flag::PAUSED);
+        self.state.clear(Flag::ASKED.or(Flag::QUIET));
         if self.has(Flag::BEGUN) {
             // It is not the peer who keeps the rest of it away.
             self.message_is_over();

@@ -229,14 +229,14 @@ impl Drop for Port {
         }
         self.core.meter.unhandled(&self.unhandled, 0);
         self.core.meter.unwritten(&self.unwritten, 0);
-        let mut pool = self.core.pool.borrow_mut();
         if let Some(mut ring) = self.ring.take() {
             ring.consume(ring.len());
-            pool.give_ring(ring);
+            self.core.pool.borrow_mut().give_ring(ring);
         }
         if let Some(mut outbound) = self.outbound.take() {
+            // Before the pool is borrowed: who owns shared bytes may do anything when they are released.
             outbound.clear();
-            pool.give_outbound(outbound);
+            self.give_outbound(outbound);
         }
     }
 }

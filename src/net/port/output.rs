@@ -139,11 +139,21 @@ impl Port {
         if left == 0 {
             self.give_outbound(queue);
         } else {
-            self.outbound.set(Some(queue));
+            self.put_back(queue);
         }
         if let Some(rare) = self.rare.get() {
             self.written(rare, total, left);
         }
+    }
+
+    /// Puts the queue back with what the socket did not take, before what was sent meanwhile: shared bytes that are released
+    /// by a write may have somebody who sends for that.
+    #[cold]
+    fn put_back(&self, mut queue: Box<Outbound>) {
+        if let Some(newer) = self.outbound.take() {
+            queue.append(*newer);
+        }
+        self.outbound.set(Some(queue));
     }
 
     /// Tells the watcher what is about to be written, and gives back what is left to write: it may have written by itself.
@@ -168,16 +178,6 @@ impl Port {
             }
         }
         self.tell_of_room(rare);
-    }
-
-    /// The queue is in the encoder's hands, so those who wait for room are told by the next flush.
-    fn written_through(&self, _: &Rare, written: usize, queued: usize) {
-        if self.has(Flag::TIMED) {
-            self.touch();
-        }
-        if self.has(Flag::WATCHED) {
-            self.tell_watcher(WriteEvent::After { written, queued });
-        }
     }
 
     /// Out of the usual way, and so are the many slices that it keeps on the stack.
@@ -225,6 +225,16 @@ impl Port {
     /// Ready when the queue is below its mark: `send` may go on. Ready with the failure if there will be no more room.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_queue(cx, self.limits.get().low as usize)
+    }
+
+    /// The same, while no method of a handler runs: it is the peer for whom everybody waits.
+    pub(crate) fn poll_room_for_answer(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state.set(Flag::WAITING);
+        let room = self.poll_room(cx);
+        if room.is_ready() {
+            self.state.clear(Flag::WAITING);
+        }
+        room
     }
 
     /// Ready when every byte has been handed to the kernel.
@@ -304,19 +314,17 @@ impl Port {
 
 impl Direct for Port {
     fn write_through(&self, queue: &mut Outbound, bytes: &[u8]) -> usize {
-        if self.has(Flag::BLOCKED.or(Flag::SHUT)) || self.is_failed() {
+        // Who watches is called by a flush: here the encoder and the queue are in use, and a watcher may send.
+        if self.has(Flag::BLOCKED.or(Flag::SHUT).or(Flag::WATCHED)) || self.is_failed() {
             return 0;
-        }
-        if self.has(Flag::WATCHED) {
-            self.tell_watcher(WriteEvent::Before { queued: queue.len() + bytes.len() });
         }
         match queue.with_slices(bytes, |slices| self.socket.send_vectored(slices)) {
             Poll::Ready(Ok(written)) => {
                 let queued = written.min(queue.len());
                 queue.advance(queued);
                 self.core.meter.written(written);
-                if let Some(rare) = self.rare.get() {
-                    self.written_through(rare, written, queue.len());
+                if self.has(Flag::TIMED) {
+                    self.touch();
                 }
                 written - queued
             }

@@ -2,6 +2,8 @@
 
 use super::Port;
 use crate::net::Flag;
+use crate::runtime::panic_message;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What is told to who watches a connection's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,11 @@ impl Port {
     pub(super) fn tell_watcher(&self, event: WriteEvent) {
         // Out of its place while it runs: it may do anything, also watch anew.
         let Some(mut watcher) = self.rare().watcher.take() else { return };
-        watcher(event);
+        // It is called by the loop, too, whose other connections it must not bring down.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| watcher(event))) {
+            tracing::error!(panic = panic_message(&*panic), "a watcher of writes panicked");
+            return self.notify(Flag::ABORT);
+        }
         let newer = self.rare().watcher.take();
         self.rare().watcher.set(newer.or(Some(watcher)));
     }

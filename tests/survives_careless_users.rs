@@ -1,0 +1,299 @@
+//! User code that panics, sends where it is called from the midst of things, or outlives what it belongs to: it costs its
+//! own connection at most.
+
+mod support;
+
+use bytes::Bytes;
+use std::future::{Future, ready};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket as StdUdpSocket};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+use support::handlers::EchoLines;
+use support::*;
+use tiderace::codec::{Lines, Raw};
+use tiderace::{CloseReason, Conn, DatagramHandler, Group, Handle, Handler, Result, Server, UdpSocket, WriteEvent};
+use tiderace::{block_on, connect, spawn_local};
+
+/// Its last method panics before it has made a future.
+struct PanicsAtTheEnd;
+
+impl Handler for PanicsAtTheEnd {
+    type Codec = Lines;
+
+    async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
+        conn.send(line).await?;
+        conn.close();
+        Ok(())
+    }
+
+    fn on_close<'a>(&'a mut self, _: &'a mut Conn<Lines>, _: &'a CloseReason) -> impl Future<Output = ()> + 'a {
+        if self.panics() { panic!("in on_close") } else { ready(()) }
+    }
+}
+
+impl PanicsAtTheEnd {
+    fn panics(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_panic_at_the_end_closes_the_descriptor() {
+    let server = serve(1, Lines::default(), || PanicsAtTheEnd);
+    let before = descriptors();
+    for _ in 0..300 {
+        let mut stream = server.connect();
+        echoes(&mut stream, b"good bye\n");
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    }
+    // Other tests run beside this one, and have some.
+    until("the descriptors are closed", || descriptors() < before + 150);
+}
+
+struct PanicsOverDatagrams;
+
+impl DatagramHandler for PanicsOverDatagrams {
+    fn on_datagram<'a>(
+        &'a mut self,
+        socket: &'a UdpSocket,
+        datagram: &'a [u8],
+        from: SocketAddr,
+    ) -> impl Future<Output = Result> + 'a {
+        assert_ne!(datagram, b"bad");
+        socket.send_to(datagram, from)
+    }
+}
+
+#[test]
+fn a_panic_over_a_datagram_costs_that_one() {
+    let server = Server::new().cores(1).listen_udp("udp://127.0.0.1:0", || PanicsOverDatagrams).unwrap();
+    let server = Running::start(server);
+    let client = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.connect(&server.address).unwrap();
+    for datagram in [&b"bad"[..], b"good"] {
+        client.send(datagram).unwrap();
+    }
+    let mut answer = [0; 8];
+    assert_eq!(client.recv(&mut answer).unwrap(), 4);
+}
+
+#[test]
+fn a_panic_of_a_visitor_costs_nobody() {
+    let (tell, _told) = events();
+    let server = serve(2, Lines::default(), move || EchoLines(tell.clone()));
+    let mut streams: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    streams.iter_mut().for_each(|stream| echoes(stream, b"here\n"));
+    let visits = server.handle.for_each(|_: Handle<Lines>| panic!("in a visitor"));
+    assert_eq!(block_on(visits), 4);
+    streams.iter_mut().for_each(|stream| echoes(stream, b"still here\n"));
+}
+
+/// Its watcher panics.
+struct BadlyWatched(Sender<String>);
+
+impl Handler for BadlyWatched {
+    type Codec = Lines;
+
+    async fn on_open(&mut self, conn: &mut Conn<Lines>) -> Result {
+        conn.watch_writes(|_| panic!("in a watcher"));
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
+        conn.send(line).await
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Lines>, reason: &CloseReason) {
+        let _ = self.0.send(reason.to_string());
+    }
+}
+
+#[test]
+fn a_panic_of_a_watcher_costs_its_connection() {
+    let (tell, told) = events();
+    let server = serve(1, Lines::default(), move || BadlyWatched(tell.clone()));
+    // In the connection's own task, and at the end of a turn.
+    let mut asks = server.connect();
+    asks.write_all(b"hello\n").unwrap();
+    told.next();
+    let _listens = server.connect();
+    until("it is open", || server.handle.connections() == 1);
+    block_on(server.handle.for_each(|handle: Handle<Lines>| handle.try_send("hello").unwrap()));
+    told.next();
+    until("both are gone", || server.handle.connections() == 0);
+    read_to_end(&mut asks);
+}
+
+/// Its watcher sends, once.
+struct ChattyWatcher;
+
+impl Handler for ChattyWatcher {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, message: &[u8]) -> Result {
+        let (handle, before) = (conn.handle(), message == b"before");
+        let mut note = Some(b"note".to_vec());
+        conn.watch_writes(move |event| {
+            if matches!(event, WriteEvent::Before { .. }) == before
+                && let Some(note) = note.take()
+            {
+                handle.try_send(note).unwrap();
+            }
+        });
+        // Large enough to go to the socket at once, if nobody watched.
+        conn.send(&[b'x'; 20_000][..]).await
+    }
+}
+
+#[test]
+fn a_watcher_may_send() {
+    let server = serve(1, Raw, || ChattyWatcher);
+    for when in [&b"before"[..], b"after"] {
+        let mut stream = server.connect();
+        stream.write_all(when).unwrap();
+        let mut all = vec![0; 20_004];
+        stream.read_exact(&mut all).unwrap();
+        assert_eq!(all.iter().filter(|byte| **byte == b'x').count(), 20_000);
+    }
+}
+
+/// Sends for its release.
+struct Owner(Handle<Raw>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &[b'x'; 100_000]
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(b"released".to_vec());
+    }
+}
+
+/// Sends bytes whose owner sends when they have left, while more waits behind them.
+struct Releases;
+
+impl Handler for Releases {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, _: &[u8]) -> Result {
+        conn.set_write_marks(u32::MAX, 0);
+        conn.send(&Bytes::from_owner(Owner(conn.handle()))).await?;
+        conn.send(&Bytes::from(vec![b'y'; 20_000_000])).await
+    }
+}
+
+#[test]
+fn a_release_may_send() {
+    let server = serve(1, Raw, || Releases);
+    let mut stream = server.connect();
+    stream.write_all(b"go").unwrap();
+    let mut all = vec![0; 20_100_000 + b"released".len()];
+    stream.read_exact(&mut all).unwrap();
+    assert!(all.ends_with(b"yyyreleased"));
+}
+
+#[test]
+fn a_release_with_its_connection_may_send() {
+    let server = serve(1, Raw, || Releases);
+    let address = server.address.to_string();
+    block_on(async {
+        let other = connect(&*address).await.unwrap().serve(Raw, Releases).unwrap();
+        let mut framed = connect(&*address).await.unwrap().framed(Raw);
+        framed.feed(&Bytes::from_owner(Owner(other.clone()))).await.unwrap();
+        assert!(spawn_local(async move { drop(framed) }).await.is_ok());
+        assert!(!other.is_closed());
+    });
+}
+
+#[test]
+fn a_group_outlives_a_server() {
+    let room = Group::new(Lines::default());
+    for _ in 0..2 {
+        let (tell, _told) = events();
+        let server = serve(2, Lines::default(), move || EchoLines(tell.clone()));
+        let mut stream = server.connect();
+        echoes(&mut stream, b"here\n");
+        let joining = room.clone();
+        assert_eq!(block_on(server.handle.for_each(move |handle| joining.join_handle(&handle))), 1);
+        until("it is a member", || room.len() == 1);
+        // More than may be under way to one core, were they not received.
+        for _ in 0..1500 {
+            room.try_send("hear").unwrap();
+            stream.read_exact(&mut [0; 5]).unwrap();
+        }
+    }
+    assert_eq!(room.len(), 0);
+}
+
+/// Connects to somebody after its server was told to stop.
+struct Latecomer(SocketAddr, Sender<String>);
+
+impl Handler for Latecomer {
+    type Codec = Lines;
+
+    async fn on_message(&mut self, _: &mut Conn<Lines>, _: &str) -> Result {
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Lines>, _: &CloseReason) {
+        if let Ok(stream) = connect(self.0).await {
+            stream.serve(Lines::default(), EchoLines(self.1.clone())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_connection_made_while_the_server_stops_ends_with_it() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (tell, told) = events();
+    let address = elsewhere.local_addr().unwrap();
+    let server = serve(1, Lines::default(), move || Latecomer(address, tell.clone()));
+    let _stream = server.connect();
+    until("it is open", || server.handle.connections() == 1);
+    let began = Instant::now();
+    let stopping = std::thread::spawn(move || server.stop(2 * PATIENCE));
+    // The peer ends as soon as it is told of the end, so nothing is left to wait for.
+    let mut late = elsewhere.accept().unwrap().0;
+    assert_eq!(late.read(&mut [0]).unwrap(), 0);
+    drop(late);
+    assert_eq!(told.next(), CloseReason::Shutdown.to_string());
+    drop(_stream);
+    stopping.join().unwrap();
+    assert!(began.elapsed() < PATIENCE + Duration::from_secs(5));
+}
+
+/// Gives its connection up when the peer has ended.
+struct GivesUpLate(Sender<String>);
+
+impl Handler for GivesUpLate {
+    type Codec = Lines;
+
+    async fn on_message(&mut self, _: &mut Conn<Lines>, _: &str) -> Result {
+        Ok(())
+    }
+
+    async fn on_eof(&mut self, conn: &mut Conn<Lines>) -> Result {
+        let tell = self.0.clone();
+        conn.detach(move |_| async move { tell.send("taken".to_owned()).unwrap() });
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Lines>, reason: &CloseReason) {
+        self.0.send(reason.to_string()).unwrap();
+    }
+}
+
+#[test]
+fn a_connection_may_be_given_up_at_its_end() {
+    let (tell, told) = events();
+    let server = serve(1, Lines::default(), move || GivesUpLate(tell.clone()));
+    let stream = server.connect();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!([told.next(), told.next()], ["detached", "taken"]);
+}
