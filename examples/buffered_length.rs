@@ -10,10 +10,10 @@
 
 mod support;
 
+// ANCHOR: handler
 use tiderace::codec::{Peek, Unread};
 use tiderace::{Conn, Handler, Result};
 
-// ANCHOR: handler
 struct Tens;
 
 impl Handler for Tens {

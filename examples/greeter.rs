@@ -1,7 +1,7 @@
 // A handler that uses each of its hooks: `cargo run --example greeter`, then `nc 127.0.0.1 1833`.
 
-use std::time::Duration;
 // ANCHOR: handler
+use std::time::Duration;
 use tiderace::{CloseReason, Conn, Handler, Result, Server, codec::Lines};
 
 struct Greeter {
@@ -38,8 +38,8 @@ impl Handler for Greeter {
         println!("{:?} has gone: {reason}", conn.peer_addr().ok());
     }
 }
-// ANCHOR_END: handler
 
 fn main() -> Result {
     Server::new().listen("tcp://127.0.0.1:1833", Lines::default(), || Greeter { name: None })?.run()
 }
+// ANCHOR_END: handler

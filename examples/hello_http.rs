@@ -9,10 +9,10 @@
 
 mod support;
 
+// ANCHOR: handler
 use tiderace::http::{Http, Request, Response, Status};
 use tiderace::{Conn, Handler, Result};
 
-// ANCHOR: handler
 struct Hello;
 
 impl Handler for Hello {

@@ -35,7 +35,7 @@ fn main() -> Result {
     let server = args
         .server
         .idle_timeout(Duration::from_secs_f64(idle))
-        // Who connects and says nothing is not given as long.
+        // A peer that connects and says nothing is not given as long.
         .first_message_timeout(Duration::from_secs_f64(first));
     // ANCHOR_END: limits
     support::run(server.listen(args.addr, Lines::default(), || Patient)?)

@@ -9,13 +9,13 @@
 
 mod support;
 
+// ANCHOR: handler
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tiderace::codec::Lines;
 use tiderace::{Conn, Group, Handler, Result};
 
-// ANCHOR: handler
 struct Guest {
     room: Group<Lines>,
     lines: Arc<AtomicU64>,
@@ -31,7 +31,7 @@ impl Handler for Guest {
 
     async fn on_message(&mut self, _: &mut Conn<Lines>, line: &str) -> Result {
         self.lines.fetch_add(1, Relaxed);
-        // Encoded once, for however many guests; who reads too slowly misses it.
+        // Encoded once, for however many guests; whoever reads too slowly misses it.
         self.room.try_send(line)
     }
 }

@@ -10,6 +10,7 @@
 
 mod support;
 
+// ANCHOR: balance
 use std::time::Duration;
 use tiderace::{Balance, Conn, Error, Handler, Result, codec::Raw};
 
@@ -29,7 +30,6 @@ impl Handler for Echo {
     }
 }
 
-// ANCHOR: balance
 fn balance(name: &str) -> Result<Balance> {
     Ok(match name {
         "kernel" => Balance::Kernel,

@@ -9,6 +9,7 @@
 
 mod support;
 
+// ANCHOR: messages
 use prost::{Message, Name};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,6 @@ use std::time::Duration;
 use tiderace::protobuf::{Envelope, Envelopes};
 use tiderace::{Address, Conn, Error, Handler, Result, connect};
 
-// ANCHOR: messages
 #[derive(Clone, PartialEq, Message)]
 struct Put {
     #[prost(string, tag = "1")]

@@ -8,12 +8,12 @@
 
 mod support;
 
+// ANCHOR: protocol
 use std::thread;
 use std::time::Duration;
 use tiderace::codec::{Decoder, Encoder, Input, Output};
 use tiderace::{Address, Conn, Handler, Result, connect};
 
-// ANCHOR: protocol
 /// A frame: one byte that says what it is, one byte that says how long its text is, and the text.
 #[derive(Clone)]
 struct Tagged;

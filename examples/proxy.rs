@@ -8,11 +8,11 @@
 
 mod support;
 
+// ANCHOR: handler
 use futures_lite::{AsyncWriteExt, future, io};
 use std::sync::Arc;
 use tiderace::{Conn, Handler, Result, Stream, codec::Raw, connect};
 
-// ANCHOR: handler
 struct Proxy {
     upstream: Arc<str>,
 }

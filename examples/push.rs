@@ -8,11 +8,11 @@
 
 mod support;
 
+// ANCHOR: handler
 use std::time::Duration;
 use tiderace::codec::Lines;
 use tiderace::{Conn, Group, Handler, Result};
 
-// ANCHOR: handler
 struct Subscriber {
     all: Group<Lines>,
 }

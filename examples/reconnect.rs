@@ -13,11 +13,11 @@
 
 mod support;
 
+// ANCHOR: client
 use std::time::Duration;
 use tiderace::codec::Lines;
 use tiderace::{Backoff, CloseReason, Conn, Connector, Handler, Result, block_on};
 
-// ANCHOR: client
 struct Greeter;
 
 impl Handler for Greeter {

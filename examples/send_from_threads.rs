@@ -8,12 +8,12 @@
 
 mod support;
 
+// ANCHOR: handler
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use tiderace::codec::Lines;
 use tiderace::{Conn, Handle, Handler, Result, block_on};
 
-// ANCHOR: handler
 struct Front {
     jobs: Sender<(String, Handle<Lines>)>,
 }

@@ -12,7 +12,7 @@ impl Handler for Sum {
 
     async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
         self.total += line.trim().parse::<i64>()?;
-        conn.send(&*self.total.to_string()).await
+        conn.send(&self.total.to_string()).await
     }
 }
 

@@ -9,11 +9,11 @@
 
 mod support;
 
+// ANCHOR: handler
 use std::time::Duration;
 use tiderace::codec::Lines;
 use tiderace::{CloseReason, Conn, Handler, JoinHandle, Result, after};
 
-// ANCHOR: handler
 #[derive(Default)]
 struct Reminder {
     pending: Vec<JoinHandle<()>>,

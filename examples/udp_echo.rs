@@ -8,10 +8,10 @@
 
 mod support;
 
+// ANCHOR: handler
 use std::net::SocketAddr;
 use tiderace::{DatagramHandler, Result, UdpSocket};
 
-// ANCHOR: handler
 struct Echo;
 
 impl DatagramHandler for Echo {

@@ -9,10 +9,10 @@
 
 mod support;
 
+// ANCHOR: handler
 use tiderace::websocket::{Deflate, Message, WebSocket};
 use tiderace::{Conn, Handler, Result};
 
-// ANCHOR: handler
 struct Echo;
 
 impl Handler for Echo {

@@ -28,7 +28,7 @@ pub enum ToPage<'a> {
     Present { count: usize, nicks: Vec<&'a str> },
     /// How this server does.
     Figures { connections: usize, messages: f64, nodes: usize },
-    /// What was asked for can not be.
+    /// What was asked for cannot be.
     Refused { why: &'a str },
 }
 

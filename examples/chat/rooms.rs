@@ -50,7 +50,7 @@ struct Room {
 
 impl Room {
     fn new(codec: &WebSocket) -> Room {
-        // Who can not keep up is disconnected; the page comes back, and is shown the last lines.
+        // Whoever cannot keep up is disconnected; the page comes back, and is shown the last lines.
         let group = Group::with_policy(codec.clone(), SlowMember::Disconnect);
         Room { group, here: BTreeMap::new(), elsewhere: HashMap::new(), lines: VecDeque::new(), has_changed: false }
     }
@@ -72,7 +72,7 @@ impl Room {
 
     // ANCHOR: hear
     fn hear(&mut self, line: Line) {
-        // The only ways to fail are a message that can not be encoded and a core that is hopelessly behind.
+        // The only ways to fail are a message that cannot be encoded and a core that is hopelessly behind.
         let _ = self.group.try_send(&*to_json(&ToPage::Said(&line)));
         self.lines.truncate(LINES - 1);
         self.lines.push_front(line);

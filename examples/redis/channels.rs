@@ -30,7 +30,7 @@ impl Channel {
 
 impl Default for Channel {
     fn default() -> Channel {
-        // As Redis does it: who can not keep up is disconnected, and knows that something was missed.
+        // As Redis does it: whoever cannot keep up is disconnected, and knows that something was missed.
         let group = |version| Group::with_policy(Commands::default().version(version), SlowMember::Disconnect);
         Channel { old: group(Version::Resp2), new: group(Version::Resp3) }
     }
