@@ -7,14 +7,16 @@ use std::error::Error as StdError;
 use std::time::Duration;
 use std::{fmt, io};
 
-/// What handlers and `main` return. `?` turns any error into an [`Error`].
+/// What handlers and `main` return. `?` turns every error type into an [`Error`].
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 type Boxed = Box<dyn StdError + Send + Sync + 'static>;
 
 /// Any error of this library or of a handler.
 ///
-/// It is made from every error type by `?`. For that it is no [`std::error::Error`] itself; [`Error::into_boxed`] is one.
+/// `?` makes it from every type that is a [`std::error::Error`] and `Send + Sync + 'static`. For that it is none itself;
+/// [`Error::into_boxed`] makes one of it. A `Box<dyn std::error::Error + Send + Sync>` is no such type either, and goes through
+/// [`Error::Other`]: `.map_err(Error::Other)?`.
 #[non_exhaustive]
 pub enum Error {
     /// The connection is closed, so nothing can be sent. Why it closed is told to `on_close`.
@@ -44,7 +46,7 @@ pub enum Error {
         /// How long the stop may take.
         within: Duration,
     },
-    /// The codec can not send this message. The connection goes on.
+    /// The codec cannot send this message. The connection goes on.
     Encode(Boxed),
     /// The peer has broken the protocol.
     Protocol(ProtocolError),

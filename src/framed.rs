@@ -133,11 +133,11 @@ impl<C: Codec> Framed<C> {
     /// Sends a message and waits until it has been handed to the system, with whatever was fed before.
     ///
     /// # Errors
-    /// [`Error::Encode`] when the codec can not send this message, [`Error::Io`] when the connection is broken.
+    /// [`Error::Encode`] when the codec cannot send this message, [`Error::Io`] when the connection is broken.
     ///
     /// # Cancel safety
     /// Safe in that the message is queued as a whole or not at all, and a queued one leaves with the next
-    /// [`flush`](Framed::flush). Whether it was queued can not be told.
+    /// [`flush`](Framed::flush). Whether it was queued cannot be told.
     pub async fn send<M: ?Sized>(&mut self, message: &M) -> Result
     where
         C::Encoder: Encoder<M>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// An unfinished frame of a decoder that names no maximum of its own: generous for a protocol of messages, and still
-/// only 1 GiB for a thousand peers that mean ill.
+/// only 1 GiB for a thousand hostile peers.
 pub(crate) const UNFINISHED_FRAME: usize = 1024 * 1024;
 
 /// The longest frame that the stock codecs accept unless told otherwise. Most protocols need far less.

@@ -32,7 +32,7 @@ impl<'a> Output<'a> {
         Output { queue, direct, written_through: false, is_last: false }
     }
 
-    /// Whether a part of the message is on its way already, so that it can not be taken back.
+    /// Whether a part of the message is on its way already, so that it cannot be taken back.
     pub(crate) fn is_written_through(&self) -> bool {
         self.written_through
     }

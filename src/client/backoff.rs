@@ -41,6 +41,10 @@ impl Backoff {
     }
 
     /// Gives up after so many tries without such a success. Default: never.
+    ///
+    /// A connection that was made and has ended before it had held for longer than [`max`](Backoff::max) counts as one of the
+    /// tries that failed. So with the default of 30 seconds, `tries(3)` gives up after three connections in a row that have
+    /// lived for 30 seconds or less.
     pub fn tries(mut self, tries: u32) -> Backoff {
         self.tries = Some(tries);
         self

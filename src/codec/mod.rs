@@ -92,7 +92,7 @@ pub trait Decoder {
     where
         Self: 'a;
 
-    /// Why input can not be a frame. It should say what was expected and what was met.
+    /// Why input cannot be a frame. It should say what was expected and what was met.
     type Error: StdError + Send + Sync + 'static;
 
     /// Says where the next frame ends: how many bytes, from the start of `input`, belong to it.
@@ -217,7 +217,7 @@ pub enum Farewell {
 
 /// The sending half of a protocol, for messages of the type `M`.
 pub trait Encoder<M: ?Sized> {
-    /// Why a message can not be sent.
+    /// Why a message cannot be sent.
     type Error: StdError + Send + Sync + 'static;
 
     /// Appends `message` to `output`. What was put before an error is taken back, so that the stream stays in step.

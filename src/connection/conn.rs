@@ -66,7 +66,7 @@ impl<C: Codec> Conn<C> {
     /// Waits while more than the high-water mark (256 KiB unless set) is queued, until it is down to the low one.
     ///
     /// # Errors
-    /// [`Error::Closed`] when nothing can be sent any more, [`Error::Encode`] when the codec can not send this message.
+    /// [`Error::Closed`] when nothing can be sent any more, [`Error::Encode`] when the codec cannot send this message.
     ///
     /// # Cancel safety
     /// Safe: the message is queued as a whole or not at all. It is not queued while this waits.
@@ -120,7 +120,7 @@ impl<C: Codec> Conn<C> {
     /// Waits until everything queued has been handed to the system.
     ///
     /// # Errors
-    /// [`Error::Closed`] when that can not happen any more.
+    /// [`Error::Closed`] when that cannot happen any more.
     ///
     /// # Cancel safety
     /// Safe: bytes leave the queue only for the socket.
@@ -189,6 +189,10 @@ impl<C: Codec> Conn<C> {
     /// no message has claimed, and what it returns runs as a task of this core. What was sent before leaves first.
     ///
     /// The handler ends with [`CloseReason::Detached`](crate::CloseReason::Detached), and handles of this connection with it.
+    ///
+    /// From then on the server knows nothing of the connection: neither [`connections`](crate::ServerHandle::connections) nor
+    /// [`max_connections`](crate::Server::max_connections) counts it, and it has no time limits. A server that stops does not
+    /// wait for the task, but drops it when its core has nothing else to end. What must be finished stays in a handler.
     ///
     /// ```
     /// use tiderace::{Conn, Handler, Result, codec::Lines};
@@ -315,7 +319,7 @@ pub enum TrySendError {
     Full,
     /// Nothing can be sent any more.
     Closed,
-    /// The codec can not send this message.
+    /// The codec cannot send this message.
     Encode(Box<dyn std::error::Error + Send + Sync>),
 }
 

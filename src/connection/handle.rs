@@ -59,7 +59,7 @@ impl<C: Codec> Handle<C> {
     /// Sends a message without waiting.
     ///
     /// Success means that the message is on its way to the connection's core. If the connection ends first it is lost; if
-    /// the codec can not send it, that is logged. [`send`](Handle::send) tells either.
+    /// the codec cannot send it, that is logged. [`send`](Handle::send) tells either.
     ///
     /// # Errors
     /// [`HandleSendError::Full`] above the connection's high-water mark, or with 1,024 messages of this connection under
@@ -90,7 +90,7 @@ impl<C: Codec> Handle<C> {
     /// Sends a message; resolves when the connection has queued it, which waits above the high-water mark.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the connection has ended, [`Error::Encode`] when the codec can not send this message.
+    /// [`Error::Closed`] when the connection has ended, [`Error::Encode`] when the codec cannot send this message.
     ///
     /// # Cancel safety
     /// Not safe once polled: the message may be sent or not.

@@ -24,7 +24,7 @@ use std::future::{Future, ready};
 ///
 ///     async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
 ///         self.total += line.trim().parse::<i64>()?;
-///         conn.send(&*self.total.to_string()).await
+///         conn.send(&self.total.to_string()).await
 ///     }
 /// }
 /// ```

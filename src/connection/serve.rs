@@ -15,8 +15,12 @@ impl Stream {
     /// made by [`connect`](crate::connect), for a connection that another handler has detached, and, with
     /// [`Stream::from_std`], for one that was made elsewhere.
     ///
-    /// Among the connections of a server (inside its handlers, its tasks, or [`run_on`](crate::ServerHandle::run_on)) it is
-    /// one of them: it is counted, and ends with the server.
+    /// On a core of a server (inside its handlers, its tasks, or [`run_on`](crate::ServerHandle::run_on)) it is one of the
+    /// server's connections: [`connections`](crate::ServerHandle::connections) counts it, and it ends with the server. But
+    /// what the [`Server`](crate::Server) was told of its connections does not hold for it: it has no time limits, closes
+    /// within the default of five seconds, and does not count for [`max_connections`](crate::Server::max_connections). Its
+    /// write marks are the defaults, or those that it had when it was detached. Its handler sets the limits that it needs in
+    /// [`on_open`](Handler::on_open), by [`Conn::set_idle_timeout`](crate::Conn::set_idle_timeout) and the like.
     ///
     /// # Errors
     /// When the system has no descriptor left.

@@ -36,7 +36,7 @@ pub enum SlowMember {
 ///
 /// Messages are encoded once, by an encoder of the group's own, and once more where a protocol has a shorter form that some
 /// members understand: WebSockets that compress. A codec whose encoder remembers something between messages, for one
-/// connection, can not be used so.
+/// connection, cannot be used so.
 ///
 /// ```
 /// use tiderace::{Conn, Group, Handler, Result, Server, codec::Lines};
@@ -169,7 +169,7 @@ where
     /// with what else is said in the group until then, and behind what its members are sent otherwise.
     ///
     /// # Errors
-    /// [`Error::Encode`] when the codec can not send this message. [`Error::Busy`] when 1,024 messages of this group are
+    /// [`Error::Encode`] when the codec cannot send this message. [`Error::Busy`] when 1,024 messages of this group are
     /// under way to a core already; then nobody gets it.
     pub fn try_send<M: ?Sized>(&self, message: &M) -> Result
     where
@@ -192,7 +192,7 @@ where
     /// Messages of one sender reach a member in their order.
     ///
     /// # Errors
-    /// [`Error::Encode`] when the codec can not send this message.
+    /// [`Error::Encode`] when the codec cannot send this message.
     ///
     /// # Cancel safety
     /// The message is sent, or not, when this was polled first; dropping it later changes nothing.

@@ -37,7 +37,7 @@ pub enum HttpError {
     ContentLength,
     /// `Content-Length` and `Transfer-Encoding` contradict each other: request smuggling (RFC 9112, section 6.1).
     BothLengths,
-    /// A transfer coding other than `chunked`, or `chunked` where it can not be.
+    /// A transfer coding other than `chunked`, or `chunked` where it cannot be.
     TransferCoding,
     /// A chunk of the body is not what chunks are (RFC 9112, section 7.1).
     Chunk,

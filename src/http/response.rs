@@ -95,7 +95,7 @@ impl<'a> Response<'a> {
     }
 
     /// Adds a field to the head. A name that is none (RFC 9110, section 5.1), and a value that would break out of its line,
-    /// make the response one that can not be sent.
+    /// make the response one that cannot be sent.
     pub fn header(mut self, name: &str, value: &str) -> Response<'a> {
         self.invalid_field |= !is_token(name) || !is_field_value(value);
         for part in [name, ": ", value, "\r\n"] {
@@ -141,7 +141,7 @@ fn is_field_value(value: &str) -> bool {
     value.bytes().all(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)
 }
 
-/// Why a response can not be sent.
+/// Why a response cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResponseError {

@@ -285,7 +285,7 @@ pub enum AddressError {
         /// What was met.
         option: String,
     },
-    /// A Unix socket can not have this name.
+    /// A Unix socket cannot have this name.
     UnixName {
         /// What was met.
         name: String,

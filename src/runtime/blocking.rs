@@ -9,8 +9,8 @@ use super::task::{JoinHandle, spawn_local};
 /// most unless the environment's `BLOCKING_MAX_THREADS` says otherwise; what comes then waits, in order. To bound what
 /// waits, wait for some of it.
 ///
-/// Dropping the handle that is returned leaves the work to itself. Aborting it drops work that has not begun; what has, can
-/// not be stopped, and only its result is dropped.
+/// Dropping the handle that is returned leaves the work to itself. Aborting it drops work that has not begun; what has
+/// cannot be stopped, and only its result is dropped.
 ///
 /// # Panics
 /// Outside a core.

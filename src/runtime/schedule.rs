@@ -46,8 +46,13 @@ where
     })
 }
 
-/// Runs `work` again and again as a task of this core, for the first time after one `period`, until the handle that is
-/// returned cancels it. A run that takes longer than the period delays the next one, which then comes at once.
+/// Runs `work` again and again as a task of this core, for the first time after one `period`. A run that takes longer than
+/// the period delays the next one, which then comes at once.
+///
+/// It goes on until it is aborted by the handle that is returned, or the core ends: to drop the handle does not end it, and
+/// neither does the end of the connection whose handler has begun it. Such a handler keeps the handle, and aborts it in
+/// [`on_close`](crate::Handler::on_close). Work that can tell by itself when it is over is better a loop over an [`interval`] in
+/// a task of [`spawn_local`].
 ///
 /// # Panics
 /// Outside a core, and if `period` is zero.

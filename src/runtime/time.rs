@@ -130,7 +130,7 @@ pub struct Interval {
 
 impl Interval {
     /// Waits for the next tick and returns when it was due. Ticks that nobody waited for are left out; the ones that
-    /// follow keep to the raster.
+    /// follow are still due at whole periods after the first.
     ///
     /// # Cancel safety
     /// Safe: a tick that is given up is still to come.

@@ -84,7 +84,7 @@ impl Server {
     /// on, and again from the first where there are more cores. Default: no.
     ///
     /// It keeps caches warm where processors are plenty. It costs the system its freedom: a core whose processor is busy
-    /// with something else waits, although another may be idle. Only on Linux; elsewhere it is logged that it can not be.
+    /// with something else waits, although another may be idle. Only on Linux; elsewhere it is logged that it cannot be.
     pub fn pin_cores(mut self, pin: bool) -> Server {
         self.config.pin = pin;
         self
@@ -107,7 +107,8 @@ impl Server {
     }
 
     /// How many connections may be open at once, on all listeners and cores. Those beyond are closed as soon as they are
-    /// accepted, which is logged once, and counted by [`ServerHandle::refused`]. Default: no limit but the system's.
+    /// accepted, which is logged once, and counted by [`ServerHandle::refused`]. Default: no limit but the system's. One
+    /// that was closed here counts until its peer has ended it too, at most for [`close_timeout`](Server::close_timeout).
     pub fn max_connections(mut self, connections: usize) -> Server {
         self.config.max_connections = Some(connections);
         self
@@ -374,7 +375,7 @@ impl Server {
     /// Serves until it is stopped by a [`handle`](Server::handle). This thread becomes the first core.
     ///
     /// # Errors
-    /// When a core can not be started or its poller fails; the other cores are then stopped.
+    /// When a core cannot be started or its poller fails; the other cores are then stopped.
     ///
     /// # Panics
     /// If this thread is a core already, for example inside [`block_on`](crate::block_on).

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Datagrams that a handler is given before others run.
 const DATAGRAMS: u32 = 256;
-/// How long to wait when the system can not receive: it has run out of memory, mostly, and does not say when that ends.
+/// How long to wait when the system cannot receive: it has run out of memory, mostly, and does not say when that ends.
 const FAILED_PAUSE: Duration = Duration::from_millis(50);
 
 /// What happens on a socket for datagrams. A server has one of these, and one socket, on each core: what they know of a

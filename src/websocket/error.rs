@@ -1,4 +1,4 @@
-//! How a peer may break the protocol, and what can not be sent.
+//! How a peer may break the protocol, and what cannot be sent.
 
 use super::CloseCode;
 use crate::http::HttpError;
@@ -72,7 +72,7 @@ impl fmt::Display for WebSocketError {
 
 impl std::error::Error for WebSocketError {}
 
-/// Why a message can not be sent.
+/// Why a message cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -85,7 +85,7 @@ pub enum SendError {
         /// What was met.
         length: usize,
     },
-    /// A close code that can not be sent (RFC 6455, section 7.4).
+    /// A close code that cannot be sent (RFC 6455, section 7.4).
     CloseCode(u16),
     /// A fragment without the first before it, or a message before the last of them.
     Fragment,
@@ -93,7 +93,7 @@ pub enum SendError {
     NoHandshake,
     /// The subprotocol was not asked for.
     Protocol,
-    /// A response of HTTP can not be sent.
+    /// A response of HTTP cannot be sent.
     Response(crate::http::ResponseError),
 }
 

@@ -61,7 +61,7 @@ impl UdpSocket {
     /// A socket that hears everybody who sends to an address.
     ///
     /// # Errors
-    /// [`Error::Address`] when that is none, [`Error::Bind`] when it can not be had.
+    /// [`Error::Address`] when that is none, [`Error::Bind`] when it cannot be had.
     ///
     /// # Panics
     /// Outside a core.

@@ -191,7 +191,7 @@ impl Port {
         }
     }
 
-    /// From here on input is thrown away, so that a peer which is busy sending can not keep a close from its end.
+    /// From here on input is thrown away, so that a peer which is busy sending cannot keep a close from its end.
     pub(crate) fn discard_input(&self) {
         self.state.clear(Flag::LENT.or(Flag::PAUSED));
         self.state.set(Flag::DISCARD);
