@@ -5,32 +5,28 @@
 #![doc = include_str!("../examples/sum.rs")]
 //! ```
 //!
-//! A [`Server`] runs one *core* for each processor: a thread with its own poller, executor, timers and buffers. Who connects
-//! gets a [`Handler`] of their own, which lives on one core, and is called with messages that a [codec] has cut out of the
-//! stream. [`Framed`] is the same codec driven by hand, on a [`Stream`] made by [`connect`].
+//! A [`Server`] runs one *core* for each processor: a thread with its own poller, executor, timers and buffers. Whoever
+//! connects gets a [`Handler`] of their own, which lives on one core, and is called with the messages that a [codec] has cut
+//! out of the stream. [`Framed`] is the same codec driven by hand, on a [`Stream`] made by [`connect`].
 //!
-//! # A map of the rooms, in reading order
+//! # What there is
 //!
-//! | room | holds |
+//! | for | take |
 //! |---|---|
-//! | `runtime::turn` | the loop: wait, drain, expire, mail, run, flush. Who has read it knows the library |
-//! | `connection` | [`Handler`], [`Conn`], [`Handle`], and `drive`, the task of a connection |
-//! | `net` | the port (a socket and its buffers), [`Stream`], [`UdpSocket`] |
-//! | `buffer`, [`codec`] | ring, write queue, pool; [`Decoder`](codec::Decoder), [`Encoder`](codec::Encoder), stock codecs |
-//! | `server` | [`Server`], accepting, spreading, stopping; [`DatagramHandler`] |
-//! | `client` | [`connect`], [`Connector`], and a [`Client`] that stays connected |
-//! | `group` | [`Group`]: one message to many connections |
-//! | `runtime`, `timer`, `slots` | executor, mailbox, the wheel, keys with generations |
-//! | `io` | the poller, the clock, sockets, addresses |
-//! | `meter`, `metrics` | what cores count, and how it is shown |
+//! | servers | [`Server`] and its [`ServerHandle`]; [`Bind`] for options of a listener; [`Balance`] to spread connections |
+//! | connections | [`Handler`], [`Conn`], which it is lent, and [`Handle`] for other threads and tasks; [`CloseReason`] |
+//! | protocols | the [codec]s `Raw`, `Lines`, `Delimiter`, `LengthDelimited`, `Fixed` and `Peek`; [`Decoder`](codec::Decoder) and [`Encoder`](codec::Encoder) for one of your own |
+//! | clients | [`connect`] and [`Connector`]; [`Framed`] or [`Stream::serve`]; a [`Client`] that stays connected |
+//! | one message to many | [`Group`] |
+//! | datagrams | [`DatagramHandler`] and [`UdpSocket`] |
+//! | tasks and time | [`spawn_local`], [`block_on`], [`sleep`], [`interval`], [`timeout`], [`after`], [`every`] |
 //!
-//! # The way of the bytes
+//! The [book](https://github.com/tiderace/tiderace/blob/HEAD/book/src/SUMMARY.md) introduces all of it, from the first server
+//! on. How it works inside is in
+//! [ARCHITECTURE.md](https://github.com/tiderace/tiderace/blob/HEAD/ARCHITECTURE.md).
 //!
-//! ```text
-//!   socket --recv--> ring --lent--> Decoder --message--> Handler::on_message
-//!                                                              |
-//!   socket <--send-- write queue <--bytes-- Encoder <------ Conn::send
-//! ```
+//! There is no TLS yet, and the runtime is the library's own: what needs tokio's runs
+//! [beside it](https://github.com/tiderace/tiderace/blob/HEAD/book/src/other-threads.md#crates-that-need-tokio).
 //!
 //! # Features
 //!
@@ -41,7 +37,7 @@
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
 //! | `http` | the module `http`: HTTP/1.1 for servers |
 //! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |
-//! | `protobuf` | the module `protobuf`: messages by `prost`, of one type or of several |
+//! | `protobuf` | the module `protobuf`: messages of `prost`, of one type or of several |
 //! | `resp` | the module `resp`: the protocol of Redis, for servers and clients |
 //! | `websocket` | the module `websocket`: RFC 6455, for servers and clients |
 //! | `signal` | `Signals`, and `Server::stop_on_signal` |
