@@ -22,7 +22,7 @@ impl Handler for Echo {
 
     async fn on_open(&mut self, conn: &mut Conn<Raw>) -> Result {
         let core = conn.id().core();
-        conn.send(&*format!("core {core}\n")).await
+        conn.send(&format!("core {core}\n")).await
     }
 
     async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {

@@ -35,7 +35,7 @@ async fn echo(mut socket: Framed<WebSocket>) -> Result {
 
 async fn talk(mut socket: Framed<WebSocket>) -> Result {
     for line in std::io::stdin().lock().lines() {
-        socket.send(&*line?).await?;
+        socket.send(&line?).await?;
         if let Some(Message::Text(text)) = socket.next().await? {
             println!("{text}");
         }

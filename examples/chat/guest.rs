@@ -37,7 +37,7 @@ impl Guest {
         match self.rooms.join(conn, room, nick) {
             Ok((nick, lines)) => {
                 let lines = lines.iter().collect();
-                conn.send(&*to_json(&ToPage::Joined { room, nick: &nick, lines })).await?;
+                conn.send(&to_json(&ToPage::Joined { room, nick: &nick, lines })).await?;
                 self.seat = Some((room.to_owned(), nick));
                 Ok(())
             }
@@ -100,7 +100,7 @@ impl Handler for Guest {
 // ANCHOR_END: handler
 
 async fn refuse(conn: &mut Conn<WebSocket>, why: &str) -> Result {
-    conn.send(&*to_json(&ToPage::Refused { why })).await
+    conn.send(&to_json(&ToPage::Refused { why })).await
 }
 
 fn is_name(name: &str) -> bool {

@@ -73,7 +73,7 @@ impl Room {
     // ANCHOR: hear
     fn hear(&mut self, line: Line) {
         // The only ways to fail are a message that cannot be encoded and a core that is hopelessly behind.
-        let _ = self.group.try_send(&*to_json(&ToPage::Said(&line)));
+        let _ = self.group.try_send(&to_json(&ToPage::Said(&line)));
         self.lines.truncate(LINES - 1);
         self.lines.push_front(line);
     }
@@ -170,7 +170,7 @@ impl Rooms {
             nicks.sort_unstable();
             let count = nicks.len();
             nicks.truncate(NAMES);
-            let _ = room.group.try_send(&*to_json(&ToPage::Present { count, nicks }));
+            let _ = room.group.try_send(&to_json(&ToPage::Present { count, nicks }));
         }
         state.rooms.retain(|_, room| !room.is_empty());
         if must_tell {
@@ -192,7 +192,7 @@ impl Rooms {
         state.figures_shown = (now, said);
         let messages = (said - before) as f64 / passed.as_secs_f64();
         let figures = ToPage::Figures { connections: self.everyone.len(), messages, nodes: 1 + state.nodes.len() };
-        let _ = self.everyone.try_send(&*to_json(&figures));
+        let _ = self.everyone.try_send(&to_json(&figures));
     }
 
     fn tell(&self, news: News) {
