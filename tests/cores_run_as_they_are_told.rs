@@ -3,10 +3,14 @@
 mod support;
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
+use support::handlers::EchoLines;
 use support::*;
-use tiderace::codec::Raw;
-use tiderace::{Conn, Handler, Result, Server};
+use tiderace::codec::{Lines, Raw};
+use tiderace::{Balance, Conn, Handler, Result, Server};
 
 /// Tells how many bytes each message had.
 #[derive(Clone)]
@@ -74,5 +78,37 @@ fn pinned_cores_keep_to_one_processor_each_and_let_go_of_it() {
     }
     if available == 2 {
         assert_eq!(of_cores[0], of_cores[2], "and again from the first");
+    }
+}
+
+#[test]
+fn connections_of_all_cores_go_on_until_the_last_hook_is_over() {
+    for cores in CORES {
+        let (tell, told) = events();
+        let may_end = Arc::new(AtomicBool::new(false));
+        let (end, (closed, closes)) = (may_end.clone(), events());
+        let server = Server::new()
+            .cores(cores)
+            .balance(Balance::RoundRobin)
+            .on_shutdown(move || async move {
+                tell.send(()).unwrap();
+                while !end.load(Relaxed) {
+                    tiderace::sleep(Duration::from_millis(1)).await;
+                }
+            })
+            .listen("tcp://127.0.0.1:0", Lines::default(), move || EchoLines(closed.clone()))
+            .unwrap();
+        let server = Running::start(server);
+        let mut streams: Vec<_> = (0..8).map(|_| server.connect()).collect();
+        streams.iter_mut().for_each(|stream| echoes(stream, b"before\n"));
+        assert!(server.handle.connections_per_core().iter().all(|connections| *connections > 0));
+        server.handle.stop(PATIENCE);
+        told.next();
+        streams.iter_mut().for_each(|stream| echoes(stream, b"meanwhile\n"));
+        may_end.store(true, Relaxed);
+        streams.iter_mut().for_each(|stream| assert!(read_to_end(stream).is_empty()));
+        drop(streams);
+        assert!((0..8).all(|_| closes.next() == "shutdown"));
+        server.stop(PATIENCE);
     }
 }

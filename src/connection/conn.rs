@@ -192,7 +192,8 @@ impl<C: Codec> Conn<C> {
     ///
     /// From then on the server knows nothing of the connection: neither [`connections`](crate::ServerHandle::connections) nor
     /// [`max_connections`](crate::Server::max_connections) counts it, and it has no time limits. A server that stops does not
-    /// wait for the task, but drops it when its core has nothing else to end. What must be finished stays in a handler.
+    /// wait for the task, but drops it when its core has nothing else to end. What must be finished stays in a handler, or is
+    /// waited for in [`Server::on_shutdown`](crate::Server::on_shutdown).
     ///
     /// ```
     /// use tiderace::{Conn, Handler, Result, codec::Lines};

@@ -269,8 +269,8 @@ impl Server {
         self
     }
 
-    /// Calls `hook` on the first core when the server begins to stop: nothing is accepted any more, and connections go on
-    /// until it has ended. It must end within the time that the stop may take.
+    /// Calls `hook` on the first core when the server begins to stop: nothing is accepted any more, and connections go on,
+    /// on all cores, until it has ended. It must end within the time that the stop may take.
     pub fn on_shutdown<F>(mut self, hook: impl FnOnce() -> F + Send + 'static) -> Server
     where
         F: Future<Output = ()> + 'static,

@@ -7,7 +7,8 @@ use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub(super) struct Control {
     /// Known once the server runs.
     cores: OnceLock<Vec<CoreControl>>,
     limits: OnceLock<Vec<Arc<ConnectionLimit>>>,
+    /// What is called when the server begins to stop has ended.
+    hooks_over: AtomicBool,
 }
 
 pub(super) struct CoreControl {
@@ -56,6 +59,21 @@ impl Control {
     pub(super) fn stop(&self, within: Duration) {
         let _ = self.stop.set(within);
         self.cores().iter().for_each(|core| core.stopped.wake());
+    }
+
+    /// The first core has called what is called when the server begins to stop, or never will.
+    pub(super) fn hooks_are_over(&self) {
+        self.hooks_over.store(true, Release);
+        self.cores().iter().for_each(|core| core.stopped.wake());
+    }
+
+    /// Resolves when connections may be told to stop.
+    pub(super) async fn hooks_over(&self, core: usize) {
+        poll_fn(|cx| {
+            self.cores()[core].stopped.register(cx.waker());
+            if self.hooks_over.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Resolves when the server is to stop, with the time that this may take.

@@ -86,7 +86,7 @@ impl Worker {
         }
         let served = entered.run(async {
             let within = server.stopped(index).await;
-            end(core, &intakes[index], &servers, datagrams, within, hooks).await;
+            end(core, &server, &intakes[index], &servers, datagrams, within, hooks).await;
         });
         served?;
         std::mem::forget(stop_all);
@@ -145,12 +145,14 @@ struct StopAll<'a>(&'a Control);
 impl Drop for StopAll<'_> {
     fn drop(&mut self) {
         self.0.stop(Duration::ZERO);
+        self.0.hooks_are_over();
     }
 }
 
 /// Ends every connection: gracefully while there is time, then at once.
 async fn end(
     core: &Core,
+    server: &Control,
     intake: &Intake,
     servers: &Servers,
     datagrams: Vec<JoinHandle<()>>,
@@ -161,7 +163,13 @@ async fn end(
     tracing::debug!(core = core.index, connections = connections(), ?within, "stopping");
     let ended = timeout(within, async {
         core.interrupt(Interrupt::Refuse);
-        hooks.shutdown().await;
+        // The connections of all cores go on until the hooks of the first one are over.
+        if core.index == 0 {
+            hooks.shutdown().await;
+            server.hooks_are_over();
+        } else {
+            server.hooks_over(core.index).await;
+        }
         core.interrupt(Interrupt::Stop);
         // Once more, for those whom the listeners have let in last, here or on another core.
         while let Some((listener, incoming)) = intake.try_next() {
