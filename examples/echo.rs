@@ -33,14 +33,20 @@ where
     }
 }
 
+const OPTIONS: &str = "[--addr IP:PORT] [--cores N] [--codec raw|lines|frame] [--busy-poll MICROSECONDS] [--portable]";
+
 fn main() -> Result {
     let mut addr = String::from("127.0.0.1:1833");
     let mut codec = String::from("raw");
     let mut server = Server::new();
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
-        use lexopt::{Arg::Long, ValueExt};
+        use lexopt::{Arg::Long, Arg::Short, ValueExt};
         match arg {
+            Short('h') | Long("help") => {
+                println!("{OPTIONS}");
+                return Ok(());
+            }
             Long("addr") => addr = args.value()?.parse()?,
             Long("cores") => server = server.cores(args.value()?.parse()?),
             Long("codec") => codec = args.value()?.parse()?,

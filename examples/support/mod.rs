@@ -17,12 +17,18 @@ pub struct Args {
 
 /// Takes `--addr`, `--cores`, and `others`, which are names with defaults.
 pub fn args(addr: &str, others: &[(&'static str, &str)]) -> Result<Args> {
+    let usage = || {
+        println!("options, with their defaults: --addr {addr} --cores (all)");
+        others.iter().for_each(|(name, default)| println!("  --{name} {default}"));
+        std::process::exit(0)
+    };
     let others = others.iter().map(|(name, default)| (*name, (*default).to_owned())).collect();
     let mut args = Args { addr: addr.to_owned(), server: Server::new(), others };
     let mut given = lexopt::Parser::from_env();
     while let Some(arg) = given.next()? {
-        use lexopt::{Arg::Long, ValueExt};
+        use lexopt::{Arg::Long, Arg::Short, ValueExt};
         match arg {
+            Short('h') | Long("help") => usage(),
             Long("addr") => args.addr = given.value()?.parse()?,
             Long("cores") => args.server = args.server.cores(given.value()?.parse()?),
             Long(name) => match args.others.get_mut(name) {
