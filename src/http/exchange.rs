@@ -26,7 +26,6 @@ impl Exchange {
     /// The whole response has been written.
     pub(super) fn answered(&self, output: &mut Output<'_>) {
         self.is_pending.set(false);
-        self.wants_continue.set(false);
         if self.closes.get() {
             output.finish();
         }

@@ -234,6 +234,8 @@ pub(super) fn write(
         }
         None => return Err(ResponseError::Status(response.status.0)),
     }
+    // Who has the head of the response need not be told to go on, and between its chunks nothing else may stand.
+    exchange.wants_continue.set(false);
     if let MediaType::Other(media_type) = response.media_type {
         output.put_between(*b"Content-Type: ", media_type.as_bytes(), *b"\r\n");
     }
