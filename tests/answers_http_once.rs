@@ -5,9 +5,10 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 use support::*;
 use tiderace::http::{Chunk, HttpParts, Part, Response};
-use tiderace::{Conn, Handler, Result};
+use tiderace::{Conn, Handler, Result, Server};
 
 /// Sends a body back as it comes.
 struct Stream;
@@ -42,4 +43,46 @@ fn nothing_stands_between_the_chunks_of_a_response() {
     stream.shutdown(Shutdown::Write).unwrap();
     let body = read_to_end(&mut stream);
     assert_eq!(String::from_utf8_lossy(&body), "5\r\nhello\r\n0\r\n\r\n");
+}
+
+/// Answers a request before its body has come, or behind it.
+struct Once {
+    early: bool,
+}
+
+impl Handler for Once {
+    type Codec = HttpParts;
+
+    async fn on_message(&mut self, conn: &mut Conn<HttpParts>, part: Part<'_>) -> Result {
+        match part {
+            Part::Request { .. } if self.early => conn.send(&Response::text("early")).await,
+            Part::Body { is_last: true, .. } if !self.early => conn.send(&Response::text("late")).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn a_request_is_answered_once_whatever_becomes_of_its_body() {
+    for (early, body, statuses) in [
+        (true, "Content-Length: 10\r\n\r\nabc", &["200"][..]),
+        (true, "Transfer-Encoding: chunked\r\n\r\n3\r\nabc", &["200"]),
+        (true, "Transfer-Encoding: chunked\r\n\r\nzz\r\n", &["200"]),
+        (false, "Content-Length: 10\r\n\r\nabc", &["408"]),
+        (false, "Transfer-Encoding: chunked\r\n\r\n", &["408"]),
+        (false, "Transfer-Encoding: chunked\r\n\r\nzz\r\n", &["400"]),
+        // The next request is another.
+        (true, "Content-Length: 3\r\n\r\nabcGET", &["200", "408"]),
+        (true, "Content-Length: 3\r\n\r\nabcG(T / HTTP/1.1\r\nHost: h\r\n\r\n", &["200", "400"]),
+        (false, "Content-Length: 3\r\n\r\nabc", &["200"]),
+    ] {
+        let server = Server::new().cores(1).idle_timeout(Duration::from_millis(100));
+        let server = server.listen("tcp://127.0.0.1:0", HttpParts::default(), move || Once { early });
+        let server = Running::start(server.unwrap());
+        let mut stream = server.connect();
+        stream.write_all(format!("POST / HTTP/1.1\r\nHost: h\r\n{body}").as_bytes()).unwrap();
+        let all = String::from_utf8(read_to_end(&mut stream)).unwrap();
+        let met: Vec<&str> = all.split("HTTP/1.1 ").skip(1).map(|response| &response[..3]).collect();
+        assert_eq!(met, statuses, "early: {early}, {body:?} -> {all}");
+    }
 }

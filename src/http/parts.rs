@@ -11,7 +11,8 @@ use std::rc::Rc;
 /// HTTP/1.1 and HTTP/1.0 for servers, like [`Http`], with bodies that come in parts as they arrive: for uploads of any length.
 /// Nothing of a body is kept, and a handler that waits slows its sender down.
 ///
-/// A request may be answered before its body has come; what still comes of that is to be let pass.
+/// A request may be answered before its body has come; what still comes of that is to be let pass. If it stalls or is wrong,
+/// the connection is closed, and nothing more is said.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpParts {
     limits: Http,
@@ -148,9 +149,9 @@ impl Decoder for PartDecoder {
                     BodyLength::Chunked => State::Size,
                 };
                 self.state = next;
-                self.reader.is_reading = !matches!(next, State::Head);
-                let request = Request::new(&self.reader.head, frame, &[]);
-                return Ok(Part::Request { request, has_body: !matches!(next, State::Head) });
+                let has_body = !matches!(next, State::Head);
+                (self.reader.is_reading, self.reader.is_handed_over) = (has_body, has_body);
+                return Ok(Part::Request { request: Request::new(&self.reader.head, frame, &[]), has_body });
             }
             State::Body(left) if left > length => (State::Body(left - length), false),
             State::Body(_) | State::Trailer(_) => (State::Head, true),
@@ -160,7 +161,7 @@ impl Decoder for PartDecoder {
         };
         let bytes: &[u8] = if matches!(self.state, State::Trailer(_)) { &[] } else { frame };
         self.state = next;
-        self.reader.is_reading = !is_last;
+        (self.reader.is_reading, self.reader.is_handed_over) = (!is_last, !is_last);
         Ok(Part::Body { bytes, is_last })
     }
 

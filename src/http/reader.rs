@@ -15,11 +15,14 @@ pub(super) struct Reader {
     end: HeadEnd,
     /// Bytes of a request have come, and not all.
     pub(super) is_reading: bool,
+    /// What is being read is the body of a request that the handler has already.
+    pub(super) is_handed_over: bool,
 }
 
 impl Reader {
     pub(super) fn new(limits: Http, exchange: Rc<Exchange>) -> Reader {
-        Reader { limits, exchange, head: Head::default(), end: HeadEnd::default(), is_reading: false }
+        let (head, end) = Default::default();
+        Reader { limits, exchange, head, end, is_reading: false, is_handed_over: false }
     }
 
     /// Reads the head at the front of `input`, if it is there, and says how long it is.
@@ -72,8 +75,11 @@ impl Reader {
         exchange.closes.set(!self.head.keeps_alive);
     }
 
+    /// A request that was answered before its body had come has its response; a second would pass for that to the next.
     pub(super) fn refuse(&self, error: &HttpError) {
-        self.exchange.refusal.set(Some(error.status()));
+        if !self.is_handed_over || self.exchange.is_pending.get() {
+            self.exchange.refusal.set(Some(error.status()));
+        }
     }
 
     pub(super) fn has_answer(&self) -> bool {
@@ -105,7 +111,8 @@ impl Reader {
             // A refused request has its status already.
             Farewell::Protocol => return,
             Farewell::Failed if is_pending => Status::INTERNAL_SERVER_ERROR,
-            Farewell::Timeout if self.is_reading && !is_pending => Status::REQUEST_TIMEOUT,
+            // Of the request that is being read, one that the handler has is pending until it is answered; before, another is.
+            Farewell::Timeout if self.is_reading && is_pending == self.is_handed_over => Status::REQUEST_TIMEOUT,
             _ => return,
         };
         self.exchange.refusal.set(Some(status));
