@@ -7,7 +7,8 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 use support::*;
-use tiderace::http::{Chunk, HttpParts, Part, Response};
+use tiderace::codec::{Codec, Decoder, Input};
+use tiderace::http::{Chunk, Http, HttpParts, Part, Response};
 use tiderace::{Conn, Handler, Result, Server};
 
 /// Sends a body back as it comes.
@@ -84,5 +85,31 @@ fn a_request_is_answered_once_whatever_becomes_of_its_body() {
         let all = String::from_utf8(read_to_end(&mut stream)).unwrap();
         let met: Vec<&str> = all.split("HTTP/1.1 ").skip(1).map(|response| &response[..3]).collect();
         assert_eq!(met, statuses, "early: {early}, {body:?} -> {all}");
+    }
+}
+
+#[test]
+fn a_path_is_never_taken_out_of_a_query() {
+    for (target, path, query) in [
+        ("/", "/", None),
+        ("/a/b?c=d", "/a/b", Some("c=d")),
+        ("/a?b=c://d/e", "/a", Some("b=c://d/e")),
+        ("/a://b/c", "/a://b/c", None),
+        ("http://h", "/", None),
+        ("http://h/a?b", "/a", Some("b")),
+        ("http://h?next=/admin", "/", Some("next=/admin")),
+        ("http://h?next=http://h/admin", "/", Some("next=http://h/admin")),
+        ("coap+tcp://h/a", "/a", None),
+        ("x?u=http://a/b", "x", Some("u=http://a/b")),
+        ("x;u=http://a/b", "x;u=http://a/b", None),
+        ("1http://a/b", "1http://a/b", None),
+        ("://a/b", "://a/b", None),
+        ("*", "*", None),
+    ] {
+        let mut head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
+        let (mut decoder, _) = Http::default().halves();
+        assert_eq!(decoder.frame_end(Input::from(&head[..])).unwrap(), Some(head.len()), "{target}");
+        let request = decoder.decode(&mut head).unwrap();
+        assert_eq!((request.target(), request.path(), request.query()), (target, path, query));
     }
 }

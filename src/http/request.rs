@@ -38,18 +38,18 @@ impl<'a> Request<'a> {
     /// The path, as it was sent: not decoded, and not cleaned of dots.
     pub fn path(&self) -> &'a str {
         let target = self.target();
-        // The absolute form, which proxies are sent (RFC 9112, section 3.2.2).
-        let path = if target.starts_with('/') {
-            target
-        } else {
-            match target.split_once("://") {
-                Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-                None => target,
-            }
+        // What stands in the query is no path, whatever it looks like.
+        let path = match memchr::memchr(b'?', target.as_bytes()) {
+            Some(at) => &target[..at],
+            None => target,
         };
-        match memchr::memchr(b'?', path.as_bytes()) {
-            Some(at) => &path[..at],
-            None => path,
+        if path.starts_with('/') {
+            return path;
+        }
+        match path.split_once("://") {
+            // The absolute form, which proxies are sent (RFC 9112, section 3.2.2).
+            Some((scheme, rest)) if is_scheme(scheme) => rest.find('/').map_or("/", |at| &rest[at..]),
+            _ => path,
         }
     }
 
@@ -99,6 +99,12 @@ impl<'a> Request<'a> {
     pub fn keeps_alive(&self) -> bool {
         self.head.keeps_alive
     }
+}
+
+/// RFC 3986, section 3.1.
+fn is_scheme(text: &str) -> bool {
+    let is_other = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_other)
 }
 
 impl fmt::Debug for Request<'_> {
