@@ -147,6 +147,10 @@ impl Ring {
     #[cold]
     fn start_over(&mut self) {
         self.head -= self.block.len();
+        self.clear_scratch();
+    }
+
+    fn clear_scratch(&mut self) {
         self.scratch.clear();
         if self.scratch.capacity() > SCRATCH_KEPT {
             self.scratch = Vec::new();
@@ -176,6 +180,8 @@ impl Ring {
         self.input().copy_to(&mut other.block[..self.len]);
         (other.head, other.len) = (0, self.len);
         (self.head, self.len, self.wants_room) = (0, 0, false);
+        // A frame may have been made contiguous, and not consumed; the next one here would be taken for it.
+        self.clear_scratch();
     }
 
     /// Moves the input to a block of at least `capacity` bytes; never to one that is too small for it.

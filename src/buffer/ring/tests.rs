@@ -181,3 +181,18 @@ fn a_part_of_a_frame_that_wraps_can_be_consumed() {
     let length = ring.len();
     assert_eq!(ring.contiguous(length)[length - 2..], [99, 1]);
 }
+
+#[test]
+fn what_was_made_contiguous_before_a_move_is_not_lent_after_it() {
+    let mut ring = wrapped(16, 12);
+    let length = ring.len();
+    ring.contiguous(length);
+    ring.move_to(&mut Ring::with_capacity(64));
+    // Another connection has it now, and a frame that lies where the old one lay.
+    ring.rewind();
+    ring.extend(&[0; 12]);
+    ring.consume(12);
+    let innocent = vec![b'i'; length];
+    ring.extend(&innocent);
+    assert_eq!(ring.contiguous(length), innocent);
+}
