@@ -88,12 +88,26 @@ impl CommandDecoder {
         CommandDecoder { limits, places: Vec::new(), at: 0, missing: 0, shape: Shape::Unknown, refusal: None }
     }
 
+    /// Forgets the arguments of the command before. Short commands come here each time, so what is rare is elsewhere.
+    #[inline(always)]
+    fn clear_places(&mut self) {
+        self.places.clear();
+        if self.places.capacity() > PLACES_KEPT {
+            self.give_places_back();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_places_back(&mut self) {
+        self.places.shrink_to(PLACES_KEPT);
+    }
+
     #[inline(never)]
     fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, RespError> {
         if self.shape == Shape::Unknown {
             let Some(first) = input.get(0) else { return Ok(None) };
-            self.places.clear();
-            self.places.shrink_to(PLACES_KEPT);
+            self.clear_places();
             if first != b'*' {
                 (self.shape, self.at) = (Shape::Line, 0);
             } else {
@@ -117,7 +131,7 @@ impl CommandDecoder {
     /// such. `None` leaves the question to those who know every shape.
     #[inline(always)]
     fn find_short(&mut self, input: &[u8]) -> Option<usize> {
-        self.places.clear();
+        self.clear_places();
         let [b'*', count @ b'1'..=b'9', b'\r', b'\n', rest @ ..] = input else { return None };
         let mut rest = rest;
         for _ in b'0'..*count {
@@ -215,5 +229,23 @@ impl Decoder for CommandDecoder {
 
     fn max_buffered(&self) -> usize {
         self.limits.max_command.max(limits::RESP_LINE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_of_a_long_command_are_given_back_with_the_next() {
+        let (mut decoder, _) = Commands::default().halves();
+        let long = [&b"*60000\r\n"[..], &b"$1\r\na\r\n".repeat(60_000)].concat();
+        for next in [&b"*1\r\n$4\r\nPING\r\n"[..], b"PING\r\n"] {
+            assert_eq!(decoder.frame_end(Input::from(&long[..])).unwrap(), Some(long.len()));
+            assert!(decoder.places.capacity() >= 60_000);
+            assert_eq!(decoder.frame_end(Input::from(next)).unwrap(), Some(next.len()));
+            assert!(decoder.places.capacity() <= 2 * PLACES_KEPT, "{}", decoder.places.capacity());
+            assert!(decoder.is_message(&mut next.to_vec()).unwrap());
+        }
     }
 }
