@@ -570,8 +570,16 @@ fn clients_and_servers_of_ours_talk_and_say_what_is_wrong() {
             let error = WebSocketConnector::new(wrong).unwrap_err();
             assert_eq!(error.downcast_ref(), Some(&HandshakeError::Url(wrong.to_owned())), "{wrong}");
         }
-        let injected = WebSocketConnector::new(&url).unwrap().header("X", "a\r\nY: b").connect().await.unwrap_err();
-        assert!(matches!(injected.downcast_ref(), Some(HandshakeError::Field(_))), "{injected}");
+        for (name, value) in [("X", "a\r\nY: b"), ("X\r\nY", "b"), ("", "b"), ("X(Y)", "b"), ("X", "\x7f")] {
+            let connector = WebSocketConnector::new(&url).unwrap().header(name, value).header("X", "right");
+            let error = connector.connect().await.unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&HandshakeError::Field(format!("{name}: {value}"))));
+        }
+        for protocol in ["chat\r\nX-Admin: yes", "chat, other", "chat room", ""] {
+            let connector = WebSocketConnector::new(&url).unwrap().protocols(["chat", protocol]);
+            let error = connector.connect().await.unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&HandshakeError::Field(protocol.to_owned())));
+        }
     });
     assert_eq!(told.next(), "closed here");
     let refusing = serve(1, WebSocket::default().origins(["nobody"]), {

@@ -42,6 +42,8 @@ pub use status::Status;
 
 #[cfg(feature = "websocket")]
 pub(crate) use head::HeadEnd;
+#[cfg(feature = "websocket")]
+pub(crate) use response::{is_field_value, is_token};
 
 /// The version of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -131,13 +131,13 @@ impl<'a> Chunk<'a> {
 }
 
 /// RFC 9110, section 5.6.2.
-fn is_token(name: &str) -> bool {
+pub(crate) fn is_token(name: &str) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_tchar)
 }
 
 /// RFC 9110, section 5.5.
-fn is_field_value(value: &str) -> bool {
+pub(crate) fn is_field_value(value: &str) -> bool {
     value.bytes().all(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)
 }
 

@@ -7,7 +7,7 @@ use crate::client::Connector;
 use crate::connection::{Handle, Handler};
 use crate::error::{Error, Result};
 use crate::framed::Framed;
-use crate::http::HeadEnd;
+use crate::http::{HeadEnd, is_field_value, is_token};
 use crate::limits;
 use crate::net::{Flag, Stream};
 use futures_lite::AsyncWriteExt;
@@ -43,6 +43,8 @@ pub struct WebSocketConnector {
     host: String,
     target: String,
     fields: String,
+    /// The first field that can not be sent.
+    invalid_field: Option<String>,
     protocols: Vec<String>,
     codec: WebSocket,
 }
@@ -119,23 +121,27 @@ impl WebSocketConnector {
             host: host.to_owned(),
             target,
             fields: String::new(),
+            invalid_field: None,
             protocols: Vec::new(),
             codec: WebSocket { role: Role::Client, ..WebSocket::default() },
         })
     }
 
-    /// Adds a field to the request. One that could break out of its line makes [`connect`](WebSocketConnector::connect) fail.
+    /// Adds a field to the request. A name that is none (RFC 9110, section 5.1), and a value that would break out of its line,
+    /// make [`connect`](WebSocketConnector::connect) fail.
     pub fn header(mut self, name: &str, value: &str) -> WebSocketConnector {
-        self.fields += &format!("{name}: {value}\r\n");
-        if [name, value].iter().any(|text| text.bytes().any(|byte| byte.is_ascii_control()))
-            || name.contains([':', ' '])
-        {
-            self.fields.push('\0');
+        let field = format!("{name}: {value}");
+        if is_token(name) && is_field_value(value) {
+            self.fields += &field;
+            self.fields += "\r\n";
+        } else {
+            self.invalid_field.get_or_insert(field);
         }
         self
     }
 
-    /// Asks for subprotocols, the best first.
+    /// Asks for subprotocols, the best first. One that is no token (RFC 9110, section 5.6.2) makes
+    /// [`connect`](WebSocketConnector::connect) fail.
     pub fn protocols(mut self, protocols: impl IntoIterator<Item = impl Into<String>>) -> WebSocketConnector {
         self.protocols = protocols.into_iter().map(Into::into).collect();
         self
@@ -164,8 +170,9 @@ impl WebSocketConnector {
     /// # Panics
     /// Outside a core.
     pub async fn connect(&self) -> Result<Opened> {
-        if self.fields.contains('\0') {
-            return Err(HandshakeError::Field(self.fields.clone()).into());
+        let invalid_protocol = || self.protocols.iter().find(|protocol| !is_token(protocol));
+        if let Some(invalid) = self.invalid_field.as_ref().or_else(invalid_protocol) {
+            return Err(HandshakeError::Field(invalid.clone()).into());
         }
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| Error::msg(format!("no random number can be had: {error}")))?;
