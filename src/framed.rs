@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::net::{Flag, Stream, Unsent};
 use std::fmt;
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::task::{Context, Poll};
 
 /// A stream that speaks a protocol: what a [`Handler`](crate::Handler) is for a server, without the handler.
@@ -25,13 +26,25 @@ use std::task::{Context, Poll};
 /// }
 /// ```
 pub struct Framed<C: Codec> {
-    stream: Stream,
+    stream: Held,
     decoder: C::Decoder,
     encoder: C::Encoder,
     /// Held while a frame of it is lent to the user. Nothing is read meanwhile.
     ring: Option<Box<Ring>>,
     /// The length of that frame, which the next call consumes.
     lent: usize,
+}
+
+/// A stream that can be taken out of what wants to see its own end.
+struct Held(Option<Stream>);
+
+impl Deref for Held {
+    type Target = Stream;
+
+    #[inline]
+    fn deref(&self) -> &Stream {
+        self.0.as_ref().expect("it is taken out last")
+    }
 }
 
 impl Stream {
@@ -44,13 +57,15 @@ impl Stream {
 impl<C: Codec> Framed<C> {
     fn new(stream: Stream, codec: &C) -> Self {
         let (decoder, encoder) = codec.halves();
-        Framed { stream, decoder, encoder, ring: None, lent: 0 }
+        Framed { stream: Held(Some(stream)), decoder, encoder, ring: None, lent: 0 }
     }
 
     /// The next message, or `None` at the end of the stream. It is lent from the buffer until the next call.
     ///
     /// # Errors
-    /// [`Error::Protocol`] when the peer breaks the protocol, [`Error::Io`] when the connection breaks.
+    /// [`Error::Protocol`] when the peer breaks the protocol, [`Error::Io`] when the connection breaks. What a protocol says to
+    /// a peer that has broken it is sent before this returns or, if a message could not be decoded, with the next call or when
+    /// the stream is dropped.
     ///
     /// # Cancel safety
     /// Safe: what was received of an unfinished message stays in the connection.
@@ -118,7 +133,8 @@ impl<C: Codec> Framed<C> {
         Ok(None)
     }
 
-    /// Ends the loan of the last message.
+    /// Ends the loan of the last message. What the protocol answers to one that could not be decoded is sent here, because the
+    /// decoder is lent with each that can.
     fn give_back(&mut self) {
         if let Some(mut ring) = self.ring.take() {
             let unclaimed = self.decoder.unclaimed().min(self.lent);
@@ -127,6 +143,7 @@ impl<C: Codec> Framed<C> {
             }
             ring.consume(self.lent - unclaimed);
             self.stream.port().put_ring(ring);
+            self.answer();
         }
     }
 
@@ -182,6 +199,7 @@ impl<C: Codec> Framed<C> {
     /// # Cancel safety
     /// Safe.
     pub async fn finish(&mut self) -> Result {
+        self.give_back();
         self.flush().await?;
         self.stream.port().shutdown_write().map_err(Error::Io)
     }
@@ -195,7 +213,16 @@ impl<C: Codec> Framed<C> {
     /// or flush.
     pub fn into_stream(mut self) -> Stream {
         self.give_back();
-        self.stream
+        self.stream.0.take().expect("it was not taken out before")
+    }
+}
+
+impl<C: Codec> Drop for Framed<C> {
+    /// Tells the peer, if it has not been told, why this is the end.
+    fn drop(&mut self) {
+        if self.stream.0.is_some() && self.decoder.has_answer() {
+            self.give_back();
+        }
     }
 }
 
@@ -205,6 +232,6 @@ fn undecodable<E: std::error::Error + Send + Sync + 'static>(error: E) -> Error 
 
 impl<C: Codec> fmt::Debug for Framed<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Framed").field("stream", &self.stream).finish_non_exhaustive()
+        f.debug_struct("Framed").field("stream", &*self.stream).finish_non_exhaustive()
     }
 }

@@ -553,6 +553,45 @@ fn a_client_answers_each_of_many_pings() {
 }
 
 #[test]
+fn a_server_that_breaks_the_protocol_is_told_so() {
+    // What is found out at different times: by the header, by the payload, and when the message is looked at.
+    for (broken, code) in [(&b"\x83\0"[..], 1002), (b"\x88\x03\x03\xe8\xff", 1007), (b"\x81\x02\xff\xfe", 1007)] {
+        for ending in ["drop", "finish", "into_stream", "next"] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let serving = std::thread::spawn(move || {
+                let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+                socket.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+                socket.get_mut().write_all(broken).unwrap();
+                let heard = socket.read();
+                assert!(matches!(&heard, Ok(Theirs::Close(Some(close))) if u16::from(close.code) == code), "{heard:?}");
+            });
+            block_on(async {
+                let connector = WebSocketConnector::new(&format!("ws://{address}")).unwrap();
+                let mut socket = connector.connect().await.unwrap().framed();
+                assert!(matches!(socket.next().await, Err(Error::Protocol(_))));
+                // What is left lives until the peer has been told.
+                let mut left = (None, None);
+                match ending {
+                    "drop" => drop(socket),
+                    "into_stream" => left.0 = Some(socket.into_stream()),
+                    "finish" => {
+                        socket.finish().await.unwrap();
+                        left.1 = Some(socket);
+                    }
+                    _ => {
+                        let _ = socket.next().await;
+                        left.1 = Some(socket);
+                    }
+                }
+                serving.join().unwrap_or_else(|_| panic!("{broken:?}, {ending}"));
+                drop(left);
+            });
+        }
+    }
+}
+
+#[test]
 fn clients_and_servers_of_ours_talk_and_say_what_is_wrong() {
     let (server, told) = echo(WebSocket::default().protocols(["chat"]));
     let url = format!("ws://{}/", server.address);
