@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 use support::*;
 use tiderace::codec::{Codec, Decoder, Input};
-use tiderace::http::{Chunk, Http, HttpParts, Part, Response};
+use tiderace::http::{Chunk, Http, HttpParts, Part, Request, Response, Status};
 use tiderace::{Conn, Handler, Result, Server};
 
 /// Sends a body back as it comes.
@@ -111,5 +111,48 @@ fn a_path_is_never_taken_out_of_a_query() {
         assert_eq!(decoder.frame_end(Input::from(&head[..])).unwrap(), Some(head.len()), "{target}");
         let request = decoder.decode(&mut head).unwrap();
         assert_eq!((request.target(), request.path(), request.query()), (target, path, query));
+    }
+}
+
+/// Answers with bodies that outlive the functions they come from.
+struct Owner;
+
+fn respond(path: &str) -> Response<'static> {
+    match path {
+        "/text" => Response::text(format!("text of {path}")),
+        "/html" => Response::html(format!("html of {path}")),
+        "/json" => Response::json(format!("{{\"of\":\"{path}\"}}")),
+        "/long" => Response::with_body("image/png", path.as_bytes().repeat(100_000)),
+        "/lent" => Response::with_body("image/png", b"lent"),
+        _ => Response::text(format!("no {path}")).status(Status::NOT_FOUND),
+    }
+}
+
+impl Handler for Owner {
+    type Codec = Http;
+
+    async fn on_message(&mut self, conn: &mut Conn<Http>, request: Request<'_>) -> Result {
+        conn.send(&respond(request.path())).await
+    }
+}
+
+#[test]
+fn a_response_may_own_its_body() {
+    let server = serve(1, Http::default(), || Owner);
+    for (path, media_type, body) in [
+        ("/text", "text/plain; charset=utf-8", "text of /text".to_owned()),
+        ("/html", "text/html; charset=utf-8", "html of /html".to_owned()),
+        ("/json", "application/json", "{\"of\":\"/json\"}".to_owned()),
+        ("/long", "image/png", "/long".repeat(100_000)),
+        ("/lent", "image/png", "lent".to_owned()),
+        ("/other", "text/plain; charset=utf-8", "no /other".to_owned()),
+    ] {
+        let mut stream = server.connect();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+        let all = String::from_utf8(read_to_end(&mut stream)).unwrap();
+        let (head, met) = all.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("\r\nContent-Type: {media_type}\r\n")), "{head}");
+        assert!(head.ends_with(&format!("\r\nContent-Length: {}", body.len())), "{head}");
+        assert!(met == body, "{path}");
     }
 }

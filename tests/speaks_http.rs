@@ -368,7 +368,7 @@ impl Handler for Upload {
                 self.length += bytes.len() as u64;
                 self.longest = self.longest.max(bytes.len());
                 if is_last {
-                    conn.send(&Response::text(&format!("{} {}", self.length, self.longest <= 128 * 1024))).await?;
+                    conn.send(&Response::text(format!("{} {}", self.length, self.longest <= 128 * 1024))).await?;
                 }
                 Ok(())
             }

@@ -6,6 +6,7 @@ use crate::buffer::decimal;
 use crate::codec::{Encoder, Output};
 use crate::runtime::http_date;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -16,6 +17,11 @@ use std::rc::Rc;
 ///
 /// let hello = Response::text("Hello, World!");
 /// let missing = Response::new(Status::NOT_FOUND).header("Cache-Control", "no-store");
+///
+/// // A body may be lent, or be the response's own, which so can be returned.
+/// fn greeting(name: &str) -> Response<'static> {
+///     Response::text(format!("Hello, {name}!"))
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Response<'a> {
@@ -48,6 +54,22 @@ enum Content<'a> {
     Chunked,
 }
 
+impl<'a> Content<'a> {
+    fn bytes(body: Cow<'a, [u8]>) -> Content<'a> {
+        match body {
+            Cow::Borrowed(bytes) => Content::Lent(bytes),
+            Cow::Owned(bytes) => Content::Shared(bytes.into()),
+        }
+    }
+
+    fn text(body: Cow<'a, str>) -> Content<'a> {
+        match body {
+            Cow::Borrowed(text) => Content::Lent(text.as_bytes()),
+            Cow::Owned(text) => Content::Shared(text.into()),
+        }
+    }
+}
+
 impl<'a> Response<'a> {
     /// A response without a body.
     pub fn new(status: Status) -> Response<'a> {
@@ -59,23 +81,23 @@ impl<'a> Response<'a> {
     }
 
     /// `200 OK` with a body of a media type, such as `image/png`.
-    pub fn with_body(media_type: &'a str, body: &'a [u8]) -> Response<'a> {
-        Response::with(MediaType::Other(media_type), Content::Lent(body))
+    pub fn with_body(media_type: &'a str, body: impl Into<Cow<'a, [u8]>>) -> Response<'a> {
+        Response::with(MediaType::Other(media_type), Content::bytes(body.into()))
     }
 
     /// `200 OK` with text.
-    pub fn text(text: &'a str) -> Response<'a> {
-        Response::with(TEXT, Content::Lent(text.as_bytes()))
+    pub fn text(text: impl Into<Cow<'a, str>>) -> Response<'a> {
+        Response::with(TEXT, Content::text(text.into()))
     }
 
     /// `200 OK` with HTML.
-    pub fn html(html: &'a str) -> Response<'a> {
-        Response::with(HTML, Content::Lent(html.as_bytes()))
+    pub fn html(html: impl Into<Cow<'a, str>>) -> Response<'a> {
+        Response::with(HTML, Content::text(html.into()))
     }
 
     /// `200 OK` with JSON.
-    pub fn json(json: &'a str) -> Response<'a> {
-        Response::with(JSON, Content::Lent(json.as_bytes()))
+    pub fn json(json: impl Into<Cow<'a, str>>) -> Response<'a> {
+        Response::with(JSON, Content::text(json.into()))
     }
 
     /// `200 OK` with shared bytes, which are not copied if they are many.
