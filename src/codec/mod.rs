@@ -216,6 +216,11 @@ pub enum Farewell {
 }
 
 /// The sending half of a protocol, for messages of the type `M`.
+#[diagnostic::on_unimplemented(
+    message = "this codec cannot send `{M}`",
+    label = "its sending half, `{Self}`, is no `Encoder<{M}>`",
+    note = "`Conn::send(&message)` and its like send messages of those types that the codec's sending half implements `Encoder` for"
+)]
 pub trait Encoder<M: ?Sized> {
     /// Why a message cannot be sent.
     type Error: StdError + Send + Sync + 'static;
