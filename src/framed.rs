@@ -124,10 +124,13 @@ impl<C: Codec> Framed<C> {
     /// Passes over frames that are no messages.
     fn find_message(&mut self, ring: &mut Ring, ended: bool) -> Result<Option<usize>> {
         while let Some(end) = frame_end(&mut self.decoder, ring, ended).map_err(Error::Protocol)? {
-            if self.decoder.is_message(&mut ring.contiguous(end)[..end]).map_err(undecodable)? {
+            let is_message = self.decoder.is_message(&mut ring.contiguous(end)[..end]);
+            if let Ok(true) = is_message {
                 return Ok(Some(end));
             }
+            // One that is wrong is passed over, too: the decoder has changed it, and is not to meet it again.
             ring.consume(end);
+            is_message.map_err(undecodable)?;
             self.answer();
         }
         Ok(None)

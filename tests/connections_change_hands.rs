@@ -12,7 +12,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::handlers::{Echo, EchoLines};
 use support::*;
-use tiderace::codec::{LengthDelimited, Lines, Raw};
+use tiderace::codec::{Decoder, Input, LengthDelimited, Lines, Raw};
 use tiderace::{CloseReason, Conn, Error, Handler, Result, Server, Stream, WriteEvent, block_on, connect, sleep};
 
 /// Speaks lines until somebody says `frames` or `raw`.
@@ -313,5 +313,42 @@ fn a_stream_closes_well_after_a_reset() {
         drop(peer);
         stream.close().await.unwrap_or_else(|error| panic!("{error}"));
         assert!(stream.read(&mut [0]).await.is_err());
+    });
+}
+
+/// Four bytes each; those in capitals are refused, and written over.
+#[derive(Clone, Copy)]
+struct Quiet;
+
+impl Decoder for Quiet {
+    type Item<'a> = &'a [u8];
+    type Error = std::fmt::Error;
+
+    fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, Self::Error> {
+        Ok((input.len() >= 4).then_some(4))
+    }
+
+    fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, Self::Error> {
+        if !frame.iter().all(u8::is_ascii_uppercase) {
+            return Ok(true);
+        }
+        frame.make_ascii_lowercase();
+        Err(std::fmt::Error)
+    }
+
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<&'a [u8], Self::Error> {
+        Ok(frame)
+    }
+}
+
+#[test]
+fn who_drives_a_stream_by_hand_meets_a_wrong_frame_once() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(b"softLOUDkind").unwrap();
+    block_on(async move {
+        let mut frames = Stream::from_fd(ours.into()).unwrap().framed(Quiet);
+        assert_eq!(frames.next().await.unwrap(), Some(&b"soft"[..]));
+        assert!(matches!(frames.next().await, Err(Error::Protocol(_))));
+        assert_eq!(frames.next().await.unwrap(), Some(&b"kind"[..]));
     });
 }
