@@ -397,3 +397,38 @@ fn every_connection_is_visited() {
     server.stop(PATIENCE);
     assert!(TcpStream::connect(&address).is_err(), "nobody listens any more");
 }
+
+#[test]
+fn a_socket_that_others_have_keeps_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.sock");
+    let mine = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    // One that was made elsewhere, and one whose listener goes to somebody else.
+    drop(Server::new().cores(1).listen(mine.try_clone().unwrap(), Raw, || Echo).unwrap());
+    assert!(path.exists());
+    let path = folder.path().join("handed-over.sock");
+    let server = Server::new().cores(1).listen(format!("unix://{}", path.display()), Raw, || Echo).unwrap();
+    let duplicates = server.duplicate_listeners().unwrap();
+    Running::start(server).stop(PATIENCE);
+    let listener = std::os::unix::net::UnixListener::from(duplicates.into_iter().next().unwrap());
+    let _next = Running::start(Server::new().cores(1).listen(listener, Raw, || Echo).unwrap());
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+}
+
+/// IPv6 leaves the port of IPv4 to others, where that is said.
+#[test]
+fn both_families_may_have_a_port_each() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let listen = |address: String| Server::new().cores(2).listen(address, Raw, || Echo);
+    let six = listen("tcp6://:0".to_owned()).unwrap();
+    let port = six.local_addrs()[0].as_socket().unwrap().port();
+    let four = listen(format!("tcp4://:{port}")).unwrap();
+    let (_six, four) = (Running::start(six), Running::start(four));
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    echoes(&mut stream, b"four");
+    until("it is there", || four.handle.connections() == 1);
+}

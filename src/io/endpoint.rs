@@ -35,6 +35,8 @@ pub struct Endpoint {
     transport: Transport,
     place: Place,
     pub(crate) reuse_port: bool,
+    /// `[::]` stands for no address of IPv4.
+    pub(crate) only_v6: bool,
 }
 
 /// What carries the bytes.
@@ -161,12 +163,12 @@ impl FromStr for Endpoint {
             Some("udp6") => (Transport::Udp, Families::V6),
             Some("unix") => {
                 let place = Place::Unix(parse_unix_name(rest)?);
-                return Ok(Endpoint { transport: Transport::Unix, place, reuse_port });
+                return Ok(Endpoint { transport: Transport::Unix, place, reuse_port, only_v6: false });
             }
             Some(scheme) => return Err(AddressError::Scheme { scheme: scheme.into() }),
         };
         let place = parse_host_and_port(rest, family)?;
-        Ok(Endpoint { transport, place, reuse_port })
+        Ok(Endpoint { transport, place, reuse_port, only_v6: family == Families::V6 })
     }
 }
 
@@ -233,7 +235,7 @@ impl TryFrom<&String> for Endpoint {
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Endpoint {
-        Endpoint { transport: Transport::Usual, place: Place::Socket(address), reuse_port: false }
+        Endpoint { transport: Transport::Usual, place: Place::Socket(address), reuse_port: false, only_v6: false }
     }
 }
 
@@ -247,7 +249,7 @@ impl TryFrom<Address> for Endpoint {
         }
         let unnamed = || AddressError::UnixName { name: String::new(), source: None };
         let name = address.unix_name().ok_or_else(unnamed)?.clone();
-        Ok(Endpoint { transport: Transport::Unix, place: Place::Unix(name), reuse_port: false })
+        Ok(Endpoint { transport: Transport::Unix, place: Place::Unix(name), reuse_port: false, only_v6: false })
     }
 }
 

@@ -153,6 +153,12 @@ impl SocketFile {
         let identity = identity(&path)?;
         Some(SocketFile { path, identity })
     }
+
+    /// It stays.
+    pub(crate) fn leave(mut self) {
+        // An empty path names no file.
+        self.path.clear();
+    }
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

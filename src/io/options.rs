@@ -133,6 +133,7 @@ pub(crate) struct ListenOptions {
     pub(crate) reuse_address: bool,
     /// Let sockets of other processes, too, listen there.
     pub(crate) reuse_port: bool,
+    pub(crate) only_v6: bool,
     pub(crate) no_delay: bool,
     pub(crate) keep_alive: Option<KeepAlive>,
     pub(crate) recv_buffer: Option<usize>,
@@ -147,6 +148,7 @@ impl Default for ListenOptions {
             backlog: limits::BACKLOG,
             reuse_address: true,
             reuse_port: false,
+            only_v6: false,
             no_delay: true,
             keep_alive: None,
             recv_buffer: None,
@@ -161,6 +163,7 @@ impl ListenOptions {
     /// Sets what must be set before the socket is bound, and what accepted sockets inherit.
     pub(crate) fn apply(&self, socket: &socket2::Socket, is_tcp: bool) -> io::Result<()> {
         let options = SocketOptions::of(socket.as_fd());
+        self.apply_family(socket)?;
         if is_tcp {
             // A port whose last connections are still in TIME_WAIT may be bound again.
             socket.set_reuse_address(self.reuse_address)?;
@@ -181,6 +184,7 @@ impl ListenOptions {
     /// Sets what concerns a socket for datagrams. It may always take the address of one that is gone: nothing of that
     /// can arrive late.
     pub(crate) fn apply_to_datagrams(&self, socket: &socket2::Socket) -> io::Result<()> {
+        self.apply_family(socket)?;
         if let Some(device) = &self.device {
             bind_to_device(socket, device)?;
         }
@@ -200,6 +204,11 @@ impl ListenOptions {
             probe()?.bind(address)?;
         }
         socket.set_reuse_port(true)
+    }
+
+    /// What is said to be of IPv6 leaves IPv4 to others (ipv6(7)).
+    fn apply_family(&self, socket: &socket2::Socket) -> io::Result<()> {
+        if self.only_v6 { socket.set_only_v6(true) } else { Ok(()) }
     }
 
     fn apply_buffers(&self, options: &SocketOptions<'_>) -> io::Result<()> {

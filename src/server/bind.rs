@@ -37,7 +37,8 @@ impl Bind {
         AddressError: From<E::Error>,
     {
         let endpoint: Endpoint = endpoint.try_into().map_err(|error| Error::Address(error.into()))?;
-        let options = ListenOptions { reuse_port: endpoint.reuse_port, ..ListenOptions::default() };
+        let (reuse_port, only_v6) = (endpoint.reuse_port, endpoint.only_v6);
+        let options = ListenOptions { reuse_port, only_v6, ..ListenOptions::default() };
         Ok(Bind { endpoint, options, max_connections: None })
     }
 

@@ -367,7 +367,7 @@ impl Server {
     }
 
     /// Duplicates of the descriptors of the listeners, in the order of the `listen`s, to hand them to another process, say.
-    /// Who holds one keeps the port open, also after this server has ended.
+    /// Who holds one keeps the port open, also after this server has ended, and the file of a Unix socket is left to them.
     pub fn duplicate_listeners(&self) -> io::Result<Vec<OwnedFd>> {
         self.listening.iter().map(Listening::duplicate).collect()
     }

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::io::{Address, Endpoint, ListenOptions, Listener, SocketFile, first_usable};
 use crate::runtime::spawn_local;
 use socket2::SockAddr;
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -133,7 +134,8 @@ pub(super) struct StreamListening {
     /// How it was bound, if each core may have a socket of its own, and the kernel spreads connections over them.
     shared: Option<ListenOptions>,
     /// Removes the file of a Unix socket in the end.
-    _file: Option<SocketFile>,
+    /// Of a Unix socket that was bound here.
+    file: Cell<Option<SocketFile>>,
     /// Makes what each core starts.
     start: Box<dyn FnMut() -> Start + Send>,
 }
@@ -153,18 +155,18 @@ impl StreamListening {
                 Box::new(serve(codec, make, settings)) as Serve
             }) as Start
         });
-        let (listener, shared, limit) = match on.place()? {
+        let (listener, shared, limit, is_ours) = match on.place()? {
             sealed::Place::Bind(how) => {
                 let listener = bind(how.endpoint, &how.options)?;
                 let can_share = cfg!(target_os = "linux") && !listener.local_address()?.is_unix();
-                (listener, can_share.then_some(how.options), how.max_connections.map(ConnectionLimit::new))
+                (listener, can_share.then_some(how.options), how.max_connections.map(ConnectionLimit::new), true)
             }
-            sealed::Place::Bound(fd) => (Listener::from_fd(fd)?, None, None),
+            sealed::Place::Bound(fd) => (Listener::from_fd(fd)?, None, None, false),
         };
         let bound = listener.local_address()?;
-        let file = shared.is_none().then(|| SocketFile::of(&bound)).flatten();
+        let file = Cell::new(if is_ours { SocketFile::of(&bound) } else { None });
         let address = Address::of(&bound)?;
-        Ok(StreamListening { address, limit, is_exempt: false, listener, bound, shared, _file: file, start })
+        Ok(StreamListening { address, limit, is_exempt: false, listener, bound, shared, file, start })
     }
 
     /// Has a limit of its own, instead of that of its server.
@@ -200,6 +202,10 @@ impl StreamListening {
     }
 
     fn duplicate(&self) -> io::Result<OwnedFd> {
+        // Who has it may go on listening, and whoever connects finds it by its file.
+        if let Some(file) = self.file.take() {
+            file.leave();
+        }
         self.listener.as_fd().try_clone_to_owned()
     }
 
@@ -209,7 +215,7 @@ impl StreamListening {
 
     /// What outlives the start: connections must not wait at a socket that nobody watches.
     pub(super) fn into_file(self) -> Option<SocketFile> {
-        self._file
+        self.file.into_inner()
     }
 }
 
