@@ -161,6 +161,13 @@ fn what_is_published_is_heard() {
         assert_eq!(listener.get_message().unwrap().get_payload::<String>().unwrap(), expected);
     }
     hears(&mut plain, b">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n");
+    // Who goes back to version 2 hears in that.
+    let mut back = TcpStream::connect(&address).unwrap();
+    back.set_read_timeout(Some(PATIENCE)).unwrap();
+    back.write_all(b"HELLO 3\r\nSUBSCRIBE rare\r\nHELLO 2\r\n").unwrap();
+    hears(&mut back, b"modules\r\n*0\r\n");
+    assert_eq!(answer(&mut speaker, "PUBLISH rare old"), "1");
+    hears(&mut back, b"*3\r\n$7\r\nmessage\r\n$4\r\nrare\r\n$3\r\nold\r\n");
     // A listener of version 3 may say anything else, and one of version 2 may not.
     plain.write_all(b"PING\r\nUNSUBSCRIBE\r\n").unwrap();
     hears(&mut plain, b">3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n");

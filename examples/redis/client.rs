@@ -74,6 +74,11 @@ impl Client {
             Some(_) => return conn.send(&Reply::Error("NOPROTO unsupported protocol version")).await,
         }
         conn.send(&self.version).await?;
+        // What comes from channels is written in the new version, too.
+        for name in &self.channels {
+            self.shared.channels.leave(name, conn);
+            self.shared.channels.join(name, conn, self.version);
+        }
         let proto = if self.version == Version::Resp3 { 3 } else { 2 };
         conn.send(&Reply::Map(&[
             (Reply::Bulk(b"server"), Reply::Bulk(b"redis")),
