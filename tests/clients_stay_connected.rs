@@ -3,15 +3,17 @@
 mod support;
 
 use socket2::{Domain, Socket, Type};
+use std::cell::OnceCell;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::*;
 use tiderace::codec::{Lines, Raw};
 use tiderace::{
-    Backoff, CloseReason, Conn, Connector, Error, Handler, Result, Server, block_on, connect, sleep, spawn_local,
-    timeout,
+    Backoff, Client, CloseReason, Conn, Connector, Error, Handler, Result, Server, block_on, connect, sleep,
+    spawn_local, timeout,
 };
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -252,4 +254,26 @@ fn a_client_on_a_servers_core_may_stop_the_server() {
     assert_eq!(heard.next(), "shutdown");
     drop(peer);
     thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_client_that_is_closed_while_its_handler_is_made_closes() {
+    let server = serve(1, Lines::default(), || support::handlers::EchoLines(std::sync::mpsc::channel().0));
+    let connector = Connector::new(&*server.address.to_string()).unwrap();
+    block_on(async {
+        let client = Rc::<OnceCell<Client<Lines>>>::default();
+        let of_factory = client.clone();
+        let (tell, told) = std::sync::mpsc::channel();
+        let made = connector.serve(Lines::default(), soon(), move || {
+            of_factory.get().unwrap().close();
+            support::handlers::EchoLines(tell.clone())
+        });
+        assert!(client.set(made).is_ok());
+        let ended = async {
+            while client.get().unwrap().handle().is_some() || told.try_recv().is_err() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, ended).await.unwrap();
+    });
 }

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use std::future::{Future, ready};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket as StdUdpSocket};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use support::handlers::EchoLines;
 use support::*;
 use tiderace::codec::{Lines, Raw};
-use tiderace::{CloseReason, Conn, DatagramHandler, Group, Handle, Handler, Result, Server, UdpSocket, WriteEvent};
-use tiderace::{block_on, connect, spawn_local};
+use tiderace::{CloseReason, Conn, DatagramHandler, Group, Handle, Handler, Result, Server, SlowMember, UdpSocket};
+use tiderace::{WriteEvent, block_on, connect, spawn_local, timeout};
 
 /// Its last method panics before it has made a future.
 struct PanicsAtTheEnd;
@@ -169,9 +170,12 @@ impl AsRef<[u8]> for Owner {
     }
 }
 
+/// Too long to be copied into what waits.
+static RELEASED: [u8; 100_000] = [b'R'; 100_000];
+
 impl Drop for Owner {
     fn drop(&mut self) {
-        let _ = self.0.try_send(b"released".to_vec());
+        let _ = self.0.try_send(RELEASED.to_vec());
     }
 }
 
@@ -183,6 +187,8 @@ impl Handler for Releases {
 
     async fn on_message(&mut self, conn: &mut Conn<Raw>, _: &[u8]) -> Result {
         conn.set_write_marks(u32::MAX, 0);
+        // So much that the owner's bytes leave while the socket is being written to.
+        conn.send(&Bytes::from(vec![b'a'; 10_000_000])).await?;
         conn.send(&Bytes::from_owner(Owner(conn.handle()))).await?;
         conn.send(&Bytes::from(vec![b'y'; 20_000_000])).await
     }
@@ -193,9 +199,10 @@ fn a_release_may_send() {
     let server = serve(1, Raw, || Releases);
     let mut stream = server.connect();
     stream.write_all(b"go").unwrap();
-    let mut all = vec![0; 20_100_000 + b"released".len()];
+    let mut all = vec![0; 10_000_000 + 100_000 + 20_000_000 + RELEASED.len()];
     stream.read_exact(&mut all).unwrap();
-    assert!(all.ends_with(b"yyyreleased"));
+    let pieces: Vec<(u8, usize)> = all.chunk_by(|a, b| a == b).map(|piece| (piece[0], piece.len())).collect();
+    assert_eq!(pieces, [(b'a', 10_000_000), (b'x', 100_000), (b'y', 20_000_000), (b'R', 100_000)]);
 }
 
 #[test]
@@ -296,4 +303,130 @@ fn a_connection_may_be_given_up_at_its_end() {
     let stream = server.connect();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!([told.next(), told.next()], ["detached", "taken"]);
+}
+
+/// Bytes that tell by their number how many of them are kept.
+struct Kept(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &[b'x'; 100_000]
+    }
+}
+
+#[test]
+fn sends_that_are_given_up_keep_nothing() {
+    let (tell, told) = events();
+    let server = serve(1, Raw, move || Hands(tell.clone()));
+    let _does_not_read = server.connect();
+    let handle = told.next();
+    let kept = Arc::new(());
+    let mut given_up = 0;
+    block_on(async {
+        while given_up < 2_000 {
+            let message = Bytes::from_owner(Kept(kept.clone()));
+            let sent = timeout(Duration::from_micros(100), handle.send(message)).await;
+            given_up += usize::from(sent.is_err());
+        }
+    });
+    // What was queued before is on its way, at most as much as a socket takes.
+    until("nothing is kept of them", || Arc::strong_count(&kept) < 500);
+}
+
+/// Gives a handle of its connection away.
+struct Hands(Sender<Handle<Raw>>);
+
+impl Handler for Hands {
+    type Codec = Raw;
+
+    async fn on_open(&mut self, conn: &mut Conn<Raw>) -> Result {
+        self.0.send(conn.handle()).unwrap();
+        Ok(())
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<Raw>, _: &[u8]) -> Result {
+        Ok(())
+    }
+}
+
+/// Says good bye, and closes, with much before that on its way.
+struct Leaves(Group<Lines>, Sender<String>);
+
+impl Handler for Leaves {
+    type Codec = Lines;
+
+    async fn on_open(&mut self, conn: &mut Conn<Lines>) -> Result {
+        self.0.join(conn);
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Lines>, _: &str) -> Result {
+        conn.set_write_marks(u32::MAX, 0);
+        conn.send(&"x".repeat(60_000)).await?;
+        for _ in 0..300 {
+            conn.send(&"x".repeat(60_000)).await?;
+        }
+        conn.send("good bye").await?;
+        conn.close();
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Lines>, reason: &CloseReason) {
+        self.1.send(reason.to_string()).unwrap();
+    }
+}
+
+#[test]
+fn nothing_comes_behind_the_last_message() {
+    for slow in [SlowMember::Skip, SlowMember::Disconnect] {
+        let room = Group::with_policy(Lines::default(), slow);
+        let (tell, told) = events();
+        let leaves = room.clone();
+        let server = serve(1, Lines::default(), move || Leaves(leaves.clone(), tell.clone()));
+        let mut stream = server.connect();
+        stream.write_all(b"leave\n").unwrap();
+        // It waits for its reader now.
+        stream.read_exact(&mut [0; 60_001]).unwrap();
+        for _ in 0..10 {
+            assert_eq!(block_on(room.send("late")).unwrap(), 0);
+        }
+        let all = read_to_end(&mut stream);
+        assert!(all.ends_with(b"xxx\ngood bye\n"), "{}", all[all.len() - 50..].escape_ascii());
+        drop(stream);
+        assert_eq!(told.next(), "closed here");
+        assert_eq!(room.skipped(), 0);
+    }
+}
+
+#[test]
+fn a_panic_of_the_last_hook_costs_no_connection_its_end() {
+    let (tell, told) = events();
+    let server = Server::new().cores(2).on_shutdown(async || panic!("in a hook"));
+    let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || EchoLines(tell.clone())).unwrap();
+    let server = Running::start(server);
+    let mut stream = server.connect();
+    echoes(&mut stream, b"here\n");
+    server.handle.stop(PATIENCE);
+    assert_eq!(read_to_end(&mut stream), b"");
+    drop(stream);
+    assert_eq!(told.next(), "shutdown");
+    server.stop(PATIENCE);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_group_keeps_nothing_of_servers_that_have_ended() {
+    let room = Group::new(Lines::default());
+    let before = descriptors();
+    for _ in 0..200 {
+        let (tell, _told) = events();
+        let server = serve(1, Lines::default(), move || EchoLines(tell.clone()));
+        let mut stream = server.connect();
+        echoes(&mut stream, b"here\n");
+        let joining = room.clone();
+        block_on(server.handle.for_each(move |handle| joining.join_handle(&handle)));
+        until("it is a member", || room.len() == 1);
+    }
+    // Other tests run beside this one, and have some.
+    until("their descriptors are closed", || descriptors() < before + 100);
 }

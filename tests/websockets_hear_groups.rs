@@ -7,7 +7,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::sync::Arc;
 use support::*;
-use tiderace::websocket::{Deflate, Fragment, Message, Prepared, WebSocket, WebSocketConnector};
+use tiderace::websocket::{Close, CloseCode, Deflate, Fragment, Message, Prepared, WebSocket, WebSocketConnector};
 use tiderace::{Conn, Framed, Group, Handler, Result, SlowMember};
 
 /// Says to the group what it is told, and to who told it that it has.
@@ -32,6 +32,11 @@ impl Handler for Guest {
                 conn.send(&Fragment::text(b"one, ")).await?;
                 self.group.send("in between").await?;
                 conn.send(&Fragment::last(b"two")).await
+            }
+            Message::Text("leave") => {
+                conn.send(&Close { code: CloseCode::NORMAL, reason: "" }).await?;
+                // Behind that nothing is said, and it is not slowness that keeps it away.
+                self.group.send("late").await.map(drop)
             }
             Message::Text(text) => {
                 // Alone, before and behind.
@@ -141,4 +146,17 @@ fn a_message_in_fragments_is_not_interrupted() {
         hears(&mut speaker, "for both").await;
         hears(&mut other, "for both").await;
     });
+}
+
+#[test]
+fn who_has_said_good_bye_is_not_slow() {
+    let codec = WebSocket::default();
+    let (server, group) = guests(&codec);
+    tiderace::block_on(async {
+        let mut socket = connect(&server, &codec).await;
+        socket.send("leave").await.unwrap();
+        assert!(socket.next().await.unwrap().is_none());
+    });
+    until("it has left", || server.handle.connections() == 0);
+    assert_eq!(group.skipped(), 0);
 }

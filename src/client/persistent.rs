@@ -99,6 +99,10 @@ async fn stay_connected<H: Handler>(
             Err(error) => error,
             Ok((session, connection)) => {
                 let began = core.time();
+                if state.closing.get() {
+                    // Asked for while the handler was made.
+                    connection.close();
+                }
                 *state.connection.borrow_mut() = Some(connection);
                 let reason = drive(session).await;
                 *state.connection.borrow_mut() = None;

@@ -106,6 +106,8 @@ async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReas
         return reason;
     }
     port.discard_input();
+    // Handles and groups come too late: what is queued behind the end would keep it from coming.
+    port.shut();
     port.flush();
     if port.queued() > 0 {
         // Rare, so it is boxed: it must not be a part of every connection's future.

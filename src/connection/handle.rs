@@ -15,6 +15,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// A connection from outside of its handler: from another thread, task, or connection.
 ///
@@ -106,8 +107,14 @@ impl<C: Codec> Handle<C> {
                 return done.send(queue(&link, &message));
             }
             runtime::spawn_local(async move {
-                let room = poll_fn(|cx| link.poll_room(cx)).await;
-                done.send(room.map_err(|_| Error::Closed).and_then(|()| queue(&link, &message)));
+                // Who gives up must not leave the message waiting: nothing counts those.
+                let room = poll_fn(|cx| match done.poll_abandoned(cx) {
+                    Poll::Ready(()) => Poll::Ready(None),
+                    Poll::Pending => link.poll_room(cx).map(Some),
+                });
+                if let Some(room) = room.await {
+                    done.send(room.map_err(|_| Error::Closed).and_then(|()| queue(&link, &message)));
+                }
             });
         });
         queued.receive().await.unwrap_or(Err(Error::Closed))

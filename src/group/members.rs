@@ -12,6 +12,7 @@ use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
 
 pub(super) struct Members<C: Codec> {
     list: RefCell<Slots<Weak<Link<C::Encoder>>>>,
@@ -86,7 +87,11 @@ impl<C: Codec + 'static> Members<C> {
         }
         spawn_local(async move {
             for link in full {
-                let room = poll_fn(|cx| link.poll_room(cx)).await;
+                let room = poll_fn(|cx| match done.poll_abandoned(cx) {
+                    Poll::Ready(()) => Poll::Ready(None),
+                    Poll::Pending => link.poll_room(cx).map(Some),
+                });
+                let Some(room) = room.await else { return };
                 if room.is_ok() && send::<C>(&link, &message).is_ok() {
                     queued += 1;
                 }
@@ -143,6 +148,10 @@ fn send<C: Codec>(link: &Link<C::Encoder>, message: &Encoded) -> Result<(), Unse
 where
     C::Encoder: 'static,
 {
+    // What ends has said its last, and is not slow.
+    if link.has(Flag::SHUT.or(Flag::CLOSE)) {
+        return Err(Unsent::Closed);
+    }
     if !C::takes_group_messages(&link.encoder()) {
         return Err(Unsent::Full);
     }

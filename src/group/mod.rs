@@ -195,22 +195,27 @@ where
     /// [`Error::Encode`] when the codec cannot send this message.
     ///
     /// # Cancel safety
-    /// The message is sent, or not, when this was polled first; dropping it later changes nothing.
+    /// Members that have room get the message when this is polled first. Those that are waited for miss it if this is dropped
+    /// before they have room.
     pub async fn send<M: ?Sized>(&self, message: &M) -> Result<usize>
     where
         C::Encoder: Encoder<M>,
     {
         let encoded = self.encode(message)?;
         let mut answers = Vec::new();
+        let mut all_live = true;
         for core in self.cores() {
             let (done, queued) = oneshot();
             let (group, encoded) = (self.clone(), encoded.clone());
-            on_core(&core.remote, move |core| {
+            all_live &= on_core(&core.remote, move |core| {
                 if let Some(members) = group.find_members(core) {
                     members.send(encoded, done);
                 }
             });
             answers.push(queued);
+        }
+        if !all_live {
+            self.forget_ended_cores();
         }
         let mut total = 0;
         for answer in answers {
@@ -228,10 +233,11 @@ where
         if cores.iter().any(|core| core.in_flight.load(Relaxed) >= limits::IN_FLIGHT) {
             return Err(Error::Busy);
         }
+        let (here, mut to_do_here) = (with_current(Rc::clone), None);
         let mut all_live = true;
         for core in cores.iter() {
             let (group, encoded, in_flight) = (self.clone(), encoded.clone(), InFlight::new(&core.in_flight));
-            all_live &= on_core(&core.remote, move |core| {
+            let work = move |core: &Rc<Core>| {
                 drop(in_flight);
                 if let Some(members) = group.find_members(core) {
                     match except {
@@ -239,9 +245,17 @@ where
                         None => members.post(core, encoded),
                     }
                 }
-            });
+            };
+            match &here {
+                Some(here) if here.is_at(&core.remote) => to_do_here = Some(work),
+                _ => all_live &= core.remote.run(work),
+            }
         }
+        // Not under the lock: it may call a user's code, which may join.
         drop(cores);
+        if let (Some(here), Some(work)) = (here, to_do_here) {
+            work(&here);
+        }
         if !all_live {
             self.forget_ended_cores();
         }
@@ -276,6 +290,7 @@ where
         core.local(self.shared.id, || {
             let (remote, count) = (core.remote(), Arc::default());
             let entry = GroupCore { remote, members: Arc::clone(&count), in_flight: Arc::default() };
+            self.forget_ended_cores();
             self.shared.cores.write().unwrap_or_else(PoisonError::into_inner).push(entry);
             Members::new(self.shared.slow, count, self.shared.skipped.clone())
         })

@@ -63,6 +63,9 @@ impl Flag {
     /// It was asked, and has said nothing since.
     pub(crate) const ASKED: Flag = Flag(1 << 25);
 
+    /// A part of the queue is on its way that has shared bytes: what is sent now stands behind it.
+    pub(crate) const FLUSHING: Flag = Flag(1 << 26);
+
     pub(crate) const NONE: Flag = Flag(0);
 
     pub(super) fn bits(self) -> u32 {

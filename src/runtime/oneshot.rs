@@ -4,25 +4,37 @@ use atomic_waker::AtomicWaker;
 use concurrent_queue::{ConcurrentQueue, PopError};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 struct Shared<T> {
     value: ConcurrentQueue<T>,
     receiver: AtomicWaker,
+    sender: AtomicWaker,
 }
 
 pub(crate) struct Sender<T>(Arc<Shared<T>>);
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
 pub(crate) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared { value: ConcurrentQueue::bounded(1), receiver: AtomicWaker::new() });
+    let shared = Arc::new(Shared {
+        value: ConcurrentQueue::bounded(1),
+        receiver: AtomicWaker::new(),
+        sender: AtomicWaker::new(),
+    });
     (Sender(shared.clone()), Receiver(shared))
 }
 
 impl<T> Sender<T> {
     pub(crate) fn send(self, value: T) {
-        // Full is impossible, the sender is used up; closed cannot be, only a sender closes.
+        // Full is impossible, the sender is used up; closed is what nobody waits for any more.
         let _ = self.0.value.push(value);
+    }
+
+    /// Ready when nobody waits for the value any more.
+    pub(crate) fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Registered before the look, so that an end which comes in between wakes.
+        self.0.sender.register(cx.waker());
+        if self.0.value.is_closed() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -30,6 +42,13 @@ impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.0.value.close();
         self.0.receiver.wake();
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.0.value.close();
+        self.0.sender.wake();
     }
 }
 

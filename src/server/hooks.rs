@@ -1,7 +1,7 @@
 //! What a user's server does besides its connections.
 
 use super::control::{Control, ServerHandle};
-use crate::runtime::{sleep, spawn_local};
+use crate::runtime::{CatchPanic, sleep, spawn_local};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,10 +67,10 @@ impl Hooks {
         }
     }
 
-    /// Runs those for the end, one after the other.
+    /// Runs those for the end, one after the other. The panic of one is logged.
     pub(super) async fn shutdown(self) {
         for hook in self.shutdown {
-            hook().await;
+            let _ = CatchPanic { future: async { hook().await } }.await;
         }
     }
 }

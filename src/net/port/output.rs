@@ -30,7 +30,7 @@ impl Port {
 
     /// Whether nothing is queued, and nobody watches writes.
     pub(crate) fn is_unused(&self) -> bool {
-        !self.has(Flag::BLOCKED.or(Flag::WATCHED)) && self.queued() == 0
+        !self.has(Flag::BLOCKED.or(Flag::WATCHED).or(Flag::FLUSHING)) && self.queued() == 0
     }
 
     #[inline]
@@ -134,6 +134,7 @@ impl Port {
                 }
             }
         }
+        self.state.clear(Flag::FLUSHING);
         self.core.meter.written(total);
         self.core.meter.unwritten(&self.unwritten, left);
         if left == 0 {
@@ -183,6 +184,8 @@ impl Port {
     /// Out of the usual way, and so are the many slices that it keeps on the stack.
     #[inline(never)]
     fn send_segments(&self, queue: &Outbound) -> Poll<io::Result<usize>> {
+        // Shared bytes are released as they are written, and their owner may send for that.
+        self.state.set(Flag::FLUSHING);
         queue.with_slices(&[], |slices| self.socket.send_vectored(slices))
     }
 
@@ -315,7 +318,8 @@ impl Port {
 impl Direct for Port {
     fn write_through(&self, queue: &mut Outbound, bytes: &[u8]) -> usize {
         // Who watches is called by a flush: here the encoder and the queue are in use, and a watcher may send.
-        if self.has(Flag::BLOCKED.or(Flag::SHUT).or(Flag::WATCHED)) || self.is_failed() {
+        let closed_to_output = Flag::BLOCKED.or(Flag::SHUT).or(Flag::WATCHED).or(Flag::FLUSHING);
+        if self.has(closed_to_output) || self.is_failed() {
             return 0;
         }
         match queue.with_slices(bytes, |slices| self.socket.send_vectored(slices)) {
