@@ -84,5 +84,5 @@ pub(crate) const BACKLOG: u32 = 4096;
 /// Connections that are accepted from one listener in one turn.
 pub(crate) const ACCEPT: usize = 64;
 
-/// Accepted connections that may wait for another core to take them.
-pub(crate) const INTAKE: usize = 1024;
+/// Accepted connections that may wait for another core to take them: more than come while it is kept from running.
+pub(crate) const INTAKE: usize = 16 * 1024;

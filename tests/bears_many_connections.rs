@@ -66,7 +66,9 @@ fn connections_are_spread_evenly() {
         let mut process = Process::example("load_balancing", &args);
         let address = process.address();
         let _streams = open(&address, number);
+        let began = Instant::now();
         let spread: Vec<f64> = loop {
+            assert!(began.elapsed() < PATIENCE, "not all of {number} are counted");
             let line = process.line_with("[");
             let line = line.trim().trim_matches(['[', ']']);
             let spread: Vec<f64> = line.split(", ").map(|n| n.parse().unwrap()).collect();

@@ -30,13 +30,14 @@ impl Intake {
         self.open.load(Relaxed) + self.queue.len()
     }
 
-    /// Hands a connection to the core. One that falls so far behind takes no more: the connection is closed.
-    pub(super) fn push(&self, listener: usize, incoming: Incoming) {
-        if self.queue.len() < limits::INTAKE && self.queue.push((listener, incoming)).is_ok() {
-            self.arrived.wake();
-        } else {
-            tracing::warn!("a connection was closed: its core has too many to take already");
+    /// Hands a connection to the core, or gives it back: one that has fallen so far behind takes no more.
+    pub(super) fn push(&self, listener: usize, incoming: Incoming) -> Result<(), Incoming> {
+        if self.queue.len() >= limits::INTAKE {
+            return Err(incoming);
         }
+        self.queue.push((listener, incoming)).map_err(|full| full.into_inner().1)?;
+        self.arrived.wake();
+        Ok(())
     }
 
     /// The next connection.

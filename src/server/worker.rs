@@ -124,9 +124,13 @@ impl Deliver {
             }
             None => self.here,
         };
-        match &self.intakes {
-            Some(intakes) if there != self.here => intakes[there].push(self.listener, incoming),
-            _ => self.servers.borrow_mut()[self.listener](incoming),
+        let not_taken = match &self.intakes {
+            Some(intakes) if there != self.here => intakes[there].push(self.listener, incoming).err(),
+            _ => Some(incoming),
+        };
+        // Better here than not at all, where that core does not keep up.
+        if let Some(incoming) = not_taken {
+            self.servers.borrow_mut()[self.listener](incoming);
         }
     }
 }
