@@ -2,6 +2,7 @@
 
 mod support;
 
+use futures_lite::AsyncWriteExt;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -249,6 +250,92 @@ fn options_of_a_listener_are_those_of_its_connections() {
     let _stream = server.connect();
     assert_eq!(told.next(), (false, true, Some(Duration::from_secs(7))));
     assert_eq!(told.next(), (true, false, None));
+}
+
+/// Longer than a test waits.
+const LINGER: Duration = Duration::from_secs(60);
+/// More than the receive buffer of a peer that does not read, and less than the send buffer.
+const UNREAD: usize = 100_000;
+
+/// Echoes, and answers "fill" with more than the peer takes, and a close.
+struct Fill;
+
+impl Handler for Fill {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
+        if bytes != b"fill" {
+            return conn.send(bytes).await;
+        }
+        conn.send(&vec![0; UNREAD][..]).await?;
+        conn.close();
+        Ok(())
+    }
+}
+
+/// A peer that has asked for more than it takes.
+fn glutton(address: std::net::SocketAddr) -> socket2::Socket {
+    let glutton = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    glutton.set_recv_buffer_size(4096).unwrap();
+    glutton.connect(&address.into()).unwrap();
+    glutton
+}
+
+#[test]
+fn linger_keeps_no_other_connection_waiting() {
+    for cores in CORES {
+        let bind = Bind::to("tcp://127.0.0.1:0").unwrap().linger(LINGER).send_buffer(4 * UNREAD);
+        let server = Server::new().cores(cores).close_timeout(Duration::from_millis(10));
+        let server = Running::start(server.listen(bind, Raw, || Fill).unwrap());
+        let mut others: Vec<TcpStream> = (0..4 * cores).map(|_| server.connect()).collect();
+        others.iter_mut().for_each(|other| echoes(other, b"before"));
+        let gluttons: Vec<_> = (0..cores).map(|_| glutton(server.address.as_socket().unwrap())).collect();
+        gluttons.iter().for_each(|mut glutton| glutton.write_all(b"fill").unwrap());
+        // The count goes down before the descriptor closes.
+        until("all gluttons are closed", || server.handle.connections() == others.len());
+        others.iter_mut().for_each(|other| echoes(other, b"after"));
+    }
+}
+
+#[test]
+fn linger_of_a_stream_does_not_block_the_drop() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = events();
+    std::thread::spawn(move || {
+        tiderace::block_on(async {
+            let mut stream = connect(address).await.unwrap();
+            stream.options().set_send_buffer(4 * UNREAD).unwrap();
+            stream.options().set_linger(Some(LINGER)).unwrap();
+            stream.write_all(&[0; UNREAD]).await.unwrap();
+            drop(stream);
+        });
+        tell.send(()).unwrap();
+    });
+    let _peer = listener.accept().unwrap();
+    told.next();
+}
+
+#[test]
+fn linger_counts_seconds_that_are_rounded_up_and_goes_with_the_descriptor() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    tiderace::block_on(async {
+        let stream = connect(listener.local_addr().unwrap()).await.unwrap();
+        for (asked, set) in [
+            (Some(Duration::ZERO), Some(Duration::ZERO)),
+            (Some(Duration::from_millis(500)), Some(Duration::from_secs(1))),
+            (Some(Duration::from_secs(2)), Some(Duration::from_secs(2))),
+            (Some(Duration::MAX), Some(Duration::from_secs(65_535))),
+            (None, None),
+            (Some(Duration::from_millis(2001)), Some(Duration::from_secs(3))),
+        ] {
+            stream.options().set_linger(asked).unwrap();
+            assert_eq!(stream.options().linger().unwrap(), set);
+        }
+        let (socket, _) = stream.into_fd().await.unwrap();
+        assert_eq!(socket2::SockRef::from(&socket).linger().unwrap(), Some(Duration::from_secs(3)));
+    });
 }
 
 #[test]

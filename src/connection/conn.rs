@@ -261,7 +261,7 @@ impl<C: Codec> Conn<C> {
 
     /// The options of the socket below.
     pub fn options(&self) -> SocketOptions<'_> {
-        SocketOptions::of(self.link.socket.as_fd())
+        self.link.socket.options()
     }
 
     /// The address of the other end.

@@ -1,6 +1,6 @@
 //! Listening sockets that never block.
 
-use super::options::ListenOptions;
+use super::options::{ListenOptions, lingers};
 use super::{Address, Socket};
 use rustix::io::Errno;
 use socket2::{SockAddr, SockRef, Type};
@@ -11,7 +11,11 @@ use std::path::{Path, PathBuf};
 
 /// A listening socket that never blocks.
 #[derive(Debug)]
-pub(crate) struct Listener(socket2::Socket);
+pub(crate) struct Listener {
+    socket: socket2::Socket,
+    /// Whether a close of what is accepted would wait in the kernel.
+    lingers: bool,
+}
 
 /// What became of one call to accept.
 pub(crate) enum Accepted {
@@ -53,32 +57,36 @@ impl Listener {
     fn listen(socket: socket2::Socket, address: &SockAddr, options: &ListenOptions) -> io::Result<Listener> {
         socket.bind(address)?;
         socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))?;
+        Listener::ready(socket)
+    }
+
+    fn ready(socket: socket2::Socket) -> io::Result<Listener> {
         socket.set_nonblocking(true)?;
-        Ok(Listener(socket))
+        let lingers = lingers(&SockRef::from(&socket));
+        Ok(Listener { socket, lingers })
     }
 
     /// Takes over a listener that is bound already, with the options that it has.
     pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Listener> {
         let socket = socket2::Socket::from(fd);
-        socket.set_nonblocking(true)?;
         if !socket.local_addr()?.is_unix() {
             socket.set_tcp_nodelay(true)?;
         }
-        Ok(Listener(socket))
+        Listener::ready(socket)
     }
 
     pub(crate) fn try_clone(&self) -> io::Result<Listener> {
-        Ok(Listener(self.0.try_clone()?))
+        Ok(Listener { socket: self.socket.try_clone()?, lingers: self.lingers })
     }
 
     pub(crate) fn local_address(&self) -> io::Result<SockAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 
     pub(crate) fn accept(&self) -> Accepted {
-        match accept(&self.0) {
+        match accept(&self.socket) {
             Ok((fd, address)) => match Address::of(&address) {
-                Ok(address) => Accepted::Connection(Socket::accepted(fd), address),
+                Ok(address) => Accepted::Connection(Socket::accepted(fd, self.lingers), address),
                 Err(error) => Accepted::Lost(error),
             },
             Err(error) => match Errno::from_io_error(&error) {
@@ -117,7 +125,7 @@ fn accept(listener: &socket2::Socket) -> io::Result<(OwnedFd, SockAddr)> {
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::limits;
 use socket2::{SockAddr, SockRef, TcpKeepalive};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -59,11 +60,20 @@ impl KeepAlive {
 #[derive(Debug)]
 pub struct SocketOptions<'a> {
     socket: BorrowedFd<'a>,
+    lingers: Option<&'a Lingers>,
 }
+
+/// Whether a close of this socket would wait in the kernel (`SO_LINGER` above zero).
+pub(super) type Lingers = Cell<bool>;
 
 impl<'a> SocketOptions<'a> {
     pub(crate) fn of(socket: BorrowedFd<'a>) -> SocketOptions<'a> {
-        SocketOptions { socket }
+        SocketOptions { socket, lingers: None }
+    }
+
+    /// Notes in `lingers` what is set.
+    pub(super) fn noting(socket: BorrowedFd<'a>, lingers: &'a Lingers) -> SocketOptions<'a> {
+        SocketOptions { socket, lingers: Some(lingers) }
     }
 
     fn socket(&self) -> SockRef<'_> {
@@ -115,15 +125,38 @@ impl<'a> SocketOptions<'a> {
         self.socket().send_buffer_size()
     }
 
-    /// What becomes of unsent bytes when the descriptor closes (`SO_LINGER`): zero resets the connection.
+    /// What becomes of bytes that the kernel has not sent when the descriptor closes (`SO_LINGER`). Zero drops them and
+    /// resets the connection. `None`, and any other time, lets the kernel send them in the background.
+    ///
+    /// The kernel counts whole seconds: a part of one is rounded up, and more than 65,535 becomes 65,535. It would keep the
+    /// thread that closes waiting for that time, with all other connections of the core, so this library takes the option
+    /// back before it closes the descriptor. The time holds for a descriptor that leaves the library, as by
+    /// [`into_fd`](crate::Stream::into_fd). How long this library waits for a peer is the server's
+    /// [`close_timeout`](crate::Server::close_timeout).
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.socket().set_linger(linger)
+        let linger = linger.map(whole_seconds);
+        self.socket().set_linger(linger)?;
+        if let Some(lingers) = self.lingers {
+            lingers.set(linger.is_some_and(|linger| !linger.is_zero()));
+        }
+        Ok(())
     }
 
     /// What was set by [`set_linger`](SocketOptions::set_linger).
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         self.socket().linger()
     }
+}
+
+/// Rounded up, and not more than every system can count.
+fn whole_seconds(duration: Duration) -> Duration {
+    let seconds = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
+    Duration::from_secs(seconds.min(u16::MAX.into()))
+}
+
+/// Whether a close of the socket, and of those that it has accepted, waits in the kernel.
+pub(super) fn lingers(socket: &socket2::SockRef<'_>) -> bool {
+    matches!(socket.linger(), Ok(Some(linger)) if !linger.is_zero())
 }
 
 /// What can be set of a listener. Accepted connections inherit those that concern them.

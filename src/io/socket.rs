@@ -1,16 +1,18 @@
 //! Stream sockets that never block.
 
-use super::Address;
+use super::options::{Lingers, lingers};
+use super::{Address, SocketOptions};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
-use socket2::{SockAddr, Type};
+use socket2::{SockAddr, SockRef, Type};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::Poll;
+use std::time::Duration;
 
 /// A connected, or connecting, stream socket that never blocks.
 #[derive(Debug)]
-pub(crate) struct Socket(OwnedFd);
+pub(crate) struct Socket(OwnedFd, Lingers);
 
 /// `Pending` when the socket would block, else what the call said.
 #[inline]
@@ -36,12 +38,13 @@ fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Err
 impl Socket {
     pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Socket> {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(Socket(fd))
+        let lingers = lingers(&SockRef::from(&fd));
+        Ok(Socket(fd, lingers.into()))
     }
 
-    /// One that was accepted, and so does not block already.
-    pub(super) fn accepted(fd: OwnedFd) -> Socket {
-        Socket(fd)
+    /// One that was accepted, and so does not block already. What its listener lingers, it does.
+    pub(super) fn accepted(fd: OwnedFd, lingers: bool) -> Socket {
+        Socket(fd, lingers.into())
     }
 
     /// Begins to connect; the socket becomes writable when that has succeeded or failed.
@@ -56,7 +59,7 @@ impl Socket {
             Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
             Err(error) => return Err(error),
         }
-        Ok(Socket(socket.into()))
+        Ok(Socket(socket.into(), Lingers::default()))
     }
 
     /// Takes the error that the kernel has noted for this socket.
@@ -99,15 +102,27 @@ impl Socket {
 
     /// Makes the close that follows a reset: queued bytes are dropped, and no state lingers in the kernel.
     pub(crate) fn reset_on_close(&self) -> io::Result<()> {
-        socket2::SockRef::from(&self.0).set_linger(Some(std::time::Duration::ZERO))
+        self.options().set_linger(Some(Duration::ZERO))
+    }
+
+    pub(crate) fn options(&self) -> SocketOptions<'_> {
+        SocketOptions::noting(self.0.as_fd(), &self.1)
+    }
+
+    /// A descriptor of the same socket for another owner, with the options that it has.
+    pub(crate) fn give_away(&self) -> io::Result<OwnedFd> {
+        let fd = self.0.try_clone()?;
+        // The options are the socket's, not the descriptor's: they are the new owner's now.
+        self.1.set(false);
+        Ok(fd)
     }
 
     pub(crate) fn local_address(&self) -> io::Result<Address> {
-        Address::of(&socket2::SockRef::from(&self.0).local_addr()?)
+        Address::of(&SockRef::from(&self.0).local_addr()?)
     }
 
     pub(crate) fn peer_address(&self) -> io::Result<Address> {
-        Address::of(&socket2::SockRef::from(&self.0).peer_addr()?)
+        Address::of(&SockRef::from(&self.0).peer_addr()?)
     }
 }
 
@@ -117,5 +132,14 @@ impl AsFd for Socket {
     #[inline]
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.1.get() {
+            // Else the close blocks this thread, also where the socket itself does not block (socket(7)).
+            let _ = self.options().set_linger(None);
+        }
     }
 }

@@ -98,7 +98,7 @@ impl Stream {
     pub async fn into_fd(self) -> io::Result<(OwnedFd, Bytes)> {
         poll_fn(|cx| self.port().poll_flushed(cx)).await?;
         let port = self.port();
-        let socket = port.socket.as_fd().try_clone_to_owned()?;
+        let socket = port.socket.give_away()?;
         port.core.deregister(port.key, true);
         let unread = port.take_ring().map_or_else(Bytes::new, |mut ring| {
             let unread = Bytes::copy_from_slice(ring.contiguous(ring.len()));
@@ -111,7 +111,7 @@ impl Stream {
 
     /// The options of the socket below.
     pub fn options(&self) -> SocketOptions<'_> {
-        SocketOptions::of(self.as_fd())
+        self.port().socket.options()
     }
 
     /// The address of the other end.

@@ -86,8 +86,9 @@ impl Bind {
         self
     }
 
-    /// What becomes of bytes that the kernel has not sent when a descriptor closes (`SO_LINGER`). Default: they are sent in
-    /// the background.
+    /// What becomes of bytes that the kernel has not sent when a descriptor closes (`SO_LINGER`). Zero drops them and resets
+    /// the connection; a part of a second counts as a whole one. Default: they are sent in the background. It is what
+    /// [`SocketOptions::set_linger`](crate::SocketOptions::set_linger) sets of a connection, and blocks no core.
     pub fn linger(mut self, linger: Duration) -> Bind {
         self.options.linger = Some(linger);
         self

@@ -7,7 +7,6 @@ use crate::net::Flag;
 use crate::runtime::Core;
 use crate::slots::Key;
 use std::io;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 
 /// A socket between two ports, with what its buffers held.
@@ -26,7 +25,7 @@ impl Port {
     pub(crate) fn hand_over(&self) -> io::Result<HandedOver> {
         self.flush();
         // A descriptor of its own, because this port closes the one that it has.
-        let socket = Socket::from_fd(self.socket.as_fd().try_clone_to_owned()?)?;
+        let socket = Socket::from_fd(self.socket.give_away()?)?;
         self.core.deregister(self.key, true);
         // What the socket did not take leaves when it takes more.
         let flags = Flag::NONE.with(Flag::ENDED, self.has(Flag::ENDED)).with(Flag::BLOCKED, self.queued() > 0);

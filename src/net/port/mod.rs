@@ -65,8 +65,8 @@ pub(crate) struct Port {
     state: State,
     /// The size of the next ring.
     class: Cell<Class>,
-    /// The error number that ended the connection; 0: none.
-    failure: Cell<i32>,
+    /// The error number that ended the connection; 0: none. No system has any above 4,095.
+    failure: Cell<u16>,
     limits: Cell<Limits>,
     ring: Cell<Option<Box<Ring>>>,
     outbound: Cell<Option<Box<Outbound>>>,
@@ -191,7 +191,7 @@ impl Port {
     pub(crate) fn failure(&self) -> Option<io::Error> {
         match self.failure.get() {
             0 => None,
-            number => Some(io::Error::from_raw_os_error(number)),
+            number => Some(io::Error::from_raw_os_error(number.into())),
         }
     }
 
@@ -202,7 +202,8 @@ impl Port {
 
     pub(crate) fn fail(&self, error: &io::Error) {
         if !self.is_failed() {
-            self.failure.set(error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error()));
+            let number = error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error());
+            self.failure.set(number as u16);
         }
         self.state.clear(Flag::READABLE.or(Flag::BLOCKED));
         self.state.set(Flag::SHUT);
