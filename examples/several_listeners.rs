@@ -12,10 +12,9 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use support::Echo;
 use tiderace::codec::{Lines, Raw};
-use tiderace::{Conn, DatagramHandler, Endpoint, Handler, Result, UdpSocket};
+use tiderace::{Conn, DatagramHandler, Endpoint, Handler, Peer, Result, UdpSocket};
 
 #[derive(Clone)]
 struct Shout;
@@ -31,7 +30,7 @@ impl Handler for Shout {
 }
 
 impl DatagramHandler for Shout {
-    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: SocketAddr) -> Result {
+    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: Peer) -> Result {
         socket.send_to(&datagram.to_ascii_uppercase(), from).await
     }
 }

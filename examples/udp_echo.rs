@@ -9,13 +9,12 @@
 mod support;
 
 // ANCHOR: handler
-use std::net::SocketAddr;
-use tiderace::{DatagramHandler, Result, UdpSocket};
+use tiderace::{DatagramHandler, Peer, Result, UdpSocket};
 
 struct Echo;
 
 impl DatagramHandler for Echo {
-    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: SocketAddr) -> Result {
+    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: Peer) -> Result {
         socket.send_to(datagram, from).await
     }
 }

@@ -18,7 +18,7 @@
 //! | protocols | the [codec]s `Raw`, `Lines`, `Delimiter`, `LengthDelimited`, `Fixed` and `Peek`; [`Decoder`](codec::Decoder) and [`Encoder`](codec::Encoder) for one of your own |
 //! | clients | [`connect`] and [`Connector`]; [`Framed`] or [`Stream::serve`]; a [`Client`] that stays connected |
 //! | one message to many | [`Group`] |
-//! | datagrams | [`DatagramHandler`] and [`UdpSocket`] |
+//! | datagrams | [`DatagramHandler`], [`UdpSocket`] and [`UdpSender`]; [`Peer`] is the address to answer to |
 //! | tasks and time | [`spawn_local`], [`block_on`], [`sleep`], [`interval`], [`timeout`], [`after`], [`every`] |
 //!
 //! The [book](https://github.com/tiderace/tiderace/blob/HEAD/book/src/SUMMARY.md) introduces all of it, from the first server
@@ -81,7 +81,7 @@ pub use connection::{Conn, ConnectionId, Handle, HandleSendError, Handler, TrySe
 pub use error::{CloseReason, Error, Result, TimeLimit};
 pub use framed::Framed;
 pub use group::{Group, SlowMember};
-pub use io::{Address, AddressError, Endpoint, KeepAlive, SocketOptions};
+pub use io::{Address, AddressError, Endpoint, KeepAlive, Peer, SocketOptions};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use metrics::{CoreMetrics, Histogram, Metrics};

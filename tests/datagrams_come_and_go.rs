@@ -7,12 +7,12 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::{CORES, PATIENCE, Running, events, noise};
 use tiderace::codec::Lines;
-use tiderace::{Conn, DatagramHandler, Error, Handler, Result, Server, UdpSender, UdpSocket, block_on, timeout};
+use tiderace::{Conn, DatagramHandler, Error, Handler, Peer, Result, Server, UdpSender, UdpSocket, block_on, timeout};
 
 struct Echo;
 
 impl DatagramHandler for Echo {
-    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: SocketAddr) -> Result {
+    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: Peer) -> Result {
         match datagram {
             b"fail" => Err(Error::msg("as asked")),
             b"panic" => panic!("as asked"),
@@ -101,10 +101,10 @@ fn a_handler_stops_its_server_and_the_last_answers_leave() {
 }
 
 /// Gives away how to answer, and where.
-struct Later(Sender<(UdpSender, Vec<u8>, SocketAddr)>);
+struct Later(Sender<(UdpSender, Vec<u8>, Peer)>);
 
 impl DatagramHandler for Later {
-    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: SocketAddr) -> Result {
+    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: Peer) -> Result {
         self.0.send((socket.sender(), datagram.to_vec(), from))?;
         Ok(())
     }
@@ -131,6 +131,100 @@ fn answers_come_later_and_from_elsewhere() {
     server.stop(PATIENCE);
     let (sender, _, from) = &asked[0];
     assert!(matches!(sender.try_send_to("too late", *from), Err(Error::Closed)));
+}
+
+/// Sockets that are bound to every address of the host, of each kind that the host has.
+#[cfg(target_os = "linux")]
+fn wildcards() -> Vec<StdSocket> {
+    let sockets = ["0.0.0.0:0", "[::]:0"].map(StdSocket::bind);
+    sockets.into_iter().filter_map(std::result::Result::ok).collect()
+}
+
+/// A client that hears only answers from the address of this host that it asks.
+#[cfg(target_os = "linux")]
+fn client_of(last: u8, port: u16) -> StdSocket {
+    let client = StdSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(SocketAddr::from(([127, 0, 0, last], port))).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn datagram_answer_leaves_from_the_address_that_was_asked() {
+    let check = |server: Server, is_v6: bool| {
+        let server = Running::start(server);
+        let port = server.address.port().unwrap();
+        for last in [1, 2, 3, 4, 5, 6] {
+            echoes(&client_of(last, port), &noise(1, 1_000));
+        }
+        if is_v6 {
+            let client = StdSocket::bind("[::1]:0").unwrap();
+            client.connect(("::1", port)).unwrap();
+            client.set_read_timeout(Some(PATIENCE)).unwrap();
+            echoes(&client, b"by the sixth version");
+        }
+    };
+    for cores in CORES {
+        let server = || Server::new().cores(cores);
+        check(server().listen_udp("udp4://0.0.0.0:0", || Echo).unwrap(), false);
+        for socket in wildcards() {
+            let is_v6 = socket.local_addr().unwrap().is_ipv6();
+            check(server().listen_udp(socket, || Echo).unwrap(), is_v6);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn datagram_answers_of_one_batch_leave_from_the_addresses_that_were_asked() {
+    for socket in wildcards() {
+        let port = socket.local_addr().unwrap().port();
+        // They wait in the socket before it is taken over, so that they come, and are answered, in one batch. The first six ask
+        // one address, the others each another one than the one before.
+        let clients: Vec<_> = [1, 1, 1, 1, 1, 1, 2, 3, 2, 1, 4, 1].map(|last| client_of(last, port)).into();
+        clients.iter().for_each(|client| assert_eq!(client.send(b"?").unwrap(), 1));
+        let server = Running::start(Server::new().cores(1).listen_udp(socket, || Echo).unwrap());
+        for client in &clients {
+            assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1);
+        }
+        // And once more, where the socket has said from the beginning what it is asked.
+        for client in &clients {
+            client.send(b"and now?").unwrap();
+        }
+        for client in &clients {
+            assert_eq!(client.recv(&mut [0; 8]).unwrap(), 8);
+        }
+        drop(server);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn datagram_answer_of_a_sender_leaves_from_the_address_that_was_asked() {
+    for socket in wildcards() {
+        let port = socket.local_addr().unwrap().port();
+        let (sender, asked) = events();
+        let server = Running::start(Server::new().cores(1).listen_udp(socket, move || Later(sender)).unwrap());
+        let client = client_of(7, port);
+        client.send(b"when?").unwrap();
+        let (sender, question, from) = asked.next();
+        assert_eq!(from.addr(), client.local_addr().unwrap());
+        assert_eq!(from.local_ip(), Some([127, 0, 0, 7].into()));
+        assert!(from.interface().is_some());
+        sender.try_send_to(question, from).unwrap();
+        assert_eq!(client.recv(&mut [0; 8]).unwrap(), 5);
+        drop(server);
+    }
+}
+
+#[test]
+fn datagram_socket_with_one_address_says_no_other() {
+    block_on(async {
+        let mut socket = UdpSocket::bind("udp://127.0.0.1:0").await.unwrap();
+        StdSocket::bind("127.0.0.1:0").unwrap().send_to(b"?", socket.local_addr().unwrap()).unwrap();
+        assert_eq!(socket.recv_from().await.unwrap().1.local_ip(), None);
+    });
 }
 
 #[test]
@@ -164,7 +258,8 @@ fn a_connected_socket_says_that_nobody_was_there_and_goes_on() {
         let (length, from) = back.recv_from(&mut heard).unwrap();
         assert_eq!(&heard[..length], b"and now?");
         back.send_to(b"yes", from).unwrap();
-        assert_eq!(socket.recv_from().await.unwrap(), (&b"yes"[..], address));
+        let (answer, from) = socket.recv_from().await.unwrap();
+        assert_eq!((answer, from.addr()), (&b"yes"[..], address));
     });
 }
 
@@ -277,7 +372,7 @@ impl DatagramHandler for Member {
         Ok(())
     }
 
-    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], _: SocketAddr) -> Result {
+    async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], _: Peer) -> Result {
         if datagram == b"leave" {
             socket.leave_multicast(GROUP.into(), LOOPBACK)?;
         }
@@ -350,8 +445,8 @@ impl DatagramHandler for Named {
         Ok(())
     }
 
-    async fn on_datagram(&mut self, _: &UdpSocket, _: &[u8], from: SocketAddr) -> Result {
-        self.1.send((self.0, Some(from)))?;
+    async fn on_datagram(&mut self, _: &UdpSocket, _: &[u8], from: Peer) -> Result {
+        self.1.send((self.0, Some(from.addr())))?;
         Ok(())
     }
 }

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use support::handlers::EchoLines;
 use support::*;
 use tiderace::codec::{Lines, Raw};
-use tiderace::{CloseReason, Conn, DatagramHandler, Group, Handle, Handler, Result, Server, SlowMember, UdpSocket};
+use tiderace::{
+    CloseReason, Conn, DatagramHandler, Group, Handle, Handler, Peer, Result, Server, SlowMember, UdpSocket,
+};
 use tiderace::{WriteEvent, block_on, connect, spawn_local, timeout};
 
 /// Its last method panics before it has made a future.
@@ -60,7 +62,7 @@ impl DatagramHandler for PanicsOverDatagrams {
         &'a mut self,
         socket: &'a UdpSocket,
         datagram: &'a [u8],
-        from: SocketAddr,
+        from: Peer,
     ) -> impl Future<Output = Result> + 'a {
         assert_ne!(datagram, b"bad");
         socket.send_to(datagram, from)

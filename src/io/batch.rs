@@ -1,8 +1,12 @@
 //! Datagrams as they are received: many by one system call.
 
+#[cfg(target_os = "linux")]
+use super::datagram::Family;
 use super::datagram::{BATCH, DatagramSocket};
+use super::peer::Peer;
 use std::io;
-use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::task::Poll;
 
@@ -12,20 +16,26 @@ const SLOT: usize = 64 * 1024;
 /// Datagrams that have been received and not handled. The system gives memory only to the pages that they touch.
 pub(crate) struct Batch {
     storage: Box<[u8]>,
-    received: Vec<(Range<usize>, SocketAddr)>,
+    received: Vec<(Range<usize>, Peer)>,
     next: usize,
     #[cfg(target_os = "linux")]
-    headers: nix::sys::socket::MultiHeaders<nix::sys::socket::SockaddrStorage>,
+    headers: Headers,
 }
 
+#[cfg(target_os = "linux")]
+type Headers = nix::sys::socket::MultiHeaders<nix::sys::socket::SockaddrStorage>;
+
 impl Batch {
-    pub(crate) fn new() -> Batch {
+    /// Room for what `socket` receives.
+    pub(crate) fn new(socket: &DatagramSocket) -> Batch {
+        #[cfg(not(target_os = "linux"))]
+        let _ = socket;
         Batch {
             storage: vec![0; BATCH * SLOT].into_boxed_slice(),
             received: Vec::with_capacity(BATCH),
             next: 0,
             #[cfg(target_os = "linux")]
-            headers: nix::sys::socket::MultiHeaders::preallocate(BATCH, None),
+            headers: headers(socket),
         }
     }
 
@@ -35,7 +45,7 @@ impl Batch {
     }
 
     /// Where the next datagram lies, and whose it is.
-    pub(crate) fn next(&mut self) -> Option<(Range<usize>, SocketAddr)> {
+    pub(crate) fn next(&mut self) -> Option<(Range<usize>, Peer)> {
         let next = self.received.get(self.next)?.clone();
         self.next += 1;
         Some(next)
@@ -45,8 +55,8 @@ impl Batch {
         &self.storage[range]
     }
 
-    /// Receives what there is, as far as there is room; says how many bytes these are. `Pending` when there is nothing.
-    /// What was received before is gone.
+    /// Receives what there is, as far as there is room; says how many bytes these are. `Pending` when there is nothing; an
+    /// empty batch, when a signal has come between. What was received before is gone.
     pub(crate) fn receive(&mut self, socket: &DatagramSocket) -> Poll<io::Result<usize>> {
         self.next = 0;
         self.received.clear();
@@ -71,14 +81,28 @@ impl Batch {
         let fd = socket.as_fd().as_raw_fd();
         let messages = match recvmmsg(fd, &mut self.headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
             Ok(messages) => messages,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Poll::Pending,
+            Err(Errno::EAGAIN) => return Poll::Pending,
+            Err(Errno::EINTR) => return Poll::Ready(Ok(0)),
             Err(error) => return Poll::Ready(Err(error.into())),
         };
-        let mut total = 0;
+        let (mut total, mut told_all) = (0, true);
         for (message, start) in messages.zip((0..).step_by(SLOT)) {
             total += message.bytes;
-            let from = message.address.as_ref().and_then(to_socket_address);
-            self.received.extend(from.map(|from| (start..start + message.bytes, from)));
+            let Some(from) = message.address.as_ref().and_then(to_socket_address) else { continue };
+            let from = if !socket.tells_local() {
+                Peer::new(from, None, 0)
+            } else if let Some((local, interface)) = asked(&message) {
+                Peer::new(from, local, interface)
+            } else {
+                told_all = false;
+                Peer::new(from, None, 0)
+            };
+            self.received.push((start..start + message.bytes, from));
+        }
+        if !told_all {
+            // The kernel has written over how much room there is. That matters only where an option that the user has set
+            // takes some of it.
+            self.headers = headers(socket);
         }
         Poll::Ready(Ok(total))
     }
@@ -93,18 +117,55 @@ impl Batch {
         for (slot, start) in self.storage.chunks_exact_mut(SLOT).zip((0..).step_by(SLOT)) {
             match recvfrom(socket.as_fd(), slot, RecvFlags::empty()) {
                 Ok((length, _, Some(from))) => {
-                    let Ok(from) = SocketAddr::try_from(from) else { continue };
+                    let Ok(from) = std::net::SocketAddr::try_from(from) else { continue };
                     total += length;
-                    self.received.push((start..start + length, from));
+                    self.received.push((start..start + length, Peer::new(from, None, 0)));
                 }
                 Ok((_, _, None)) => {}
                 Err(_) if !self.received.is_empty() => break,
-                Err(Errno::AGAIN | Errno::INTR) => return Poll::Pending,
+                Err(Errno::AGAIN) => return Poll::Pending,
+                Err(Errno::INTR) => return Poll::Ready(Ok(0)),
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
         Poll::Ready(Ok(total))
     }
+}
+
+/// Room for the addresses of a batch, and for what the kernel tells besides.
+#[cfg(target_os = "linux")]
+fn headers(socket: &DatagramSocket) -> Headers {
+    use nix::libc::{in_pktinfo, in6_pktinfo};
+    let control = match socket.family() {
+        _ if !socket.tells_local() => None,
+        Family::V4 => Some(nix::cmsg_space!(in_pktinfo)),
+        Family::V6 => Some(nix::cmsg_space!(in6_pktinfo)),
+    };
+    Headers::preallocate(BATCH, control)
+}
+
+/// The address of this host to answer from, as far as there is one, and the interface that a datagram came by.
+#[cfg(target_os = "linux")]
+fn asked<S>(message: &nix::sys::socket::RecvMsg<'_, '_, S>) -> Option<(Option<IpAddr>, u32)> {
+    use nix::sys::socket::ControlMessageOwned::{Ipv4PacketInfo, Ipv6PacketInfo};
+    let (asked, local, interface): (IpAddr, IpAddr, u32) = message.cmsgs().ok()?.find_map(|control| match control {
+        Ipv4PacketInfo(info) => {
+            let address = |address: nix::libc::in_addr| Ipv4Addr::from(address.s_addr.to_ne_bytes());
+            Some((address(info.ipi_addr).into(), address(info.ipi_spec_dst).into(), info.ipi_ifindex.cast_unsigned()))
+        }
+        Ipv6PacketInfo(info) => {
+            let address = IpAddr::from(info.ipi6_addr.s6_addr);
+            Some((address, address, info.ipi6_ifindex))
+        }
+        _ => None,
+    })?;
+    // What waited before the kernel was told to tell comes without the local address that it had chosen.
+    let local = if local.is_unspecified() { asked } else { local }.to_canonical();
+    let is_mine = match local {
+        IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast(),
+        IpAddr::V6(v6) => !v6.is_multicast(),
+    };
+    Some((is_mine.then_some(local), interface))
 }
 
 #[cfg(target_os = "linux")]

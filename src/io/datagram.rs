@@ -1,13 +1,10 @@
-//! Datagram sockets that never block, and many datagrams by one system call.
+//! Datagram sockets that never block.
 
 use super::options::ListenOptions;
-use rustix::io::Errno;
-use rustix::net::SendFlags;
 use socket2::{InterfaceIndexOrAddress, SockAddr, SockRef, Type};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::task::Poll;
 
 /// Datagrams that one system call moves, at most.
 pub(crate) const BATCH: usize = 32;
@@ -18,7 +15,20 @@ const LONGEST_V6: usize = 65_527;
 
 /// A UDP socket that never blocks.
 #[derive(Debug)]
-pub(crate) struct DatagramSocket(OwnedFd);
+pub(crate) struct DatagramSocket {
+    fd: OwnedFd,
+    family: Family,
+    /// Whether the kernel tells of each datagram which address of this host was asked.
+    tells_local: bool,
+}
+
+/// What the kernel takes and gives as addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    /// Addresses of IPv4 stand in those of IPv6 (RFC 4291, section 2.5.5.2).
+    V6,
+}
 
 impl DatagramSocket {
     /// Binds a socket. With `shared`, several of this process have the port, and the kernel spreads their peers over them.
@@ -28,7 +38,7 @@ impl DatagramSocket {
             options.share_port(&socket, address, || DatagramSocket::unbound(address, options))?;
         }
         socket.bind(address)?;
-        Ok(DatagramSocket(socket.into()))
+        DatagramSocket::new(socket.into())
     }
 
     /// One more for the port of a shared one.
@@ -36,7 +46,7 @@ impl DatagramSocket {
         let socket = DatagramSocket::unbound(address, options)?;
         socket.set_reuse_port(true)?;
         socket.bind(address)?;
-        Ok(DatagramSocket(socket.into()))
+        DatagramSocket::new(socket.into())
     }
 
     fn unbound(address: &SockAddr, options: &ListenOptions) -> io::Result<socket2::Socket> {
@@ -51,20 +61,38 @@ impl DatagramSocket {
         let socket = socket2::Socket::new(address.domain(), Type::DGRAM, None)?;
         socket.set_nonblocking(true)?;
         socket.connect(address)?;
-        Ok(DatagramSocket(socket.into()))
+        DatagramSocket::new(socket.into())
     }
 
     pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<DatagramSocket> {
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(DatagramSocket(fd))
+        DatagramSocket::new(fd)
+    }
+
+    fn new(fd: OwnedFd) -> io::Result<DatagramSocket> {
+        let bound = SockRef::from(&fd).local_addr()?.as_socket();
+        let family = if bound.is_some_and(|bound| bound.is_ipv6()) { Family::V6 } else { Family::V4 };
+        // A socket with one address answers from that, and is spared the work.
+        let hears_all = bound.is_some_and(|bound| bound.ip().is_unspecified());
+        let tells_local = hears_all && tell_local(fd.as_fd(), family)?;
+        Ok(DatagramSocket { fd, family, tells_local })
     }
 
     pub(crate) fn try_clone(&self) -> io::Result<DatagramSocket> {
-        Ok(DatagramSocket(self.0.try_clone()?))
+        Ok(DatagramSocket { fd: self.fd.try_clone()?, ..*self })
     }
 
     pub(crate) fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.0)
+        SockRef::from(&self.fd)
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Whether each datagram that is received says which address of this host was asked.
+    pub(crate) fn tells_local(&self) -> bool {
+        self.tells_local
     }
 
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
@@ -74,81 +102,6 @@ impl DatagramSocket {
     /// The peer of a connected one.
     pub(crate) fn peer_address(&self) -> io::Result<SocketAddr> {
         self.socket().peer_addr()?.as_socket().ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    /// Sends one datagram; to the peer of a connected socket without an address.
-    pub(crate) fn send(&self, bytes: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<()>> {
-        let sent = match to {
-            Some(to) => rustix::net::sendto(&self.0, bytes, SendFlags::NOSIGNAL, &to),
-            None => rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL),
-        };
-        match sent {
-            Ok(_) => Poll::Ready(Ok(())),
-            Err(Errno::AGAIN) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error.into())),
-        }
-    }
-
-    /// Sends the first of several datagrams, at most [`BATCH`], and says how many it took; an error is that of the first.
-    pub(crate) fn send_batch<'a>(
-        &self,
-        mut datagrams: impl Iterator<Item = (&'a [u8], Option<SocketAddr>)>,
-    ) -> Poll<io::Result<usize>> {
-        // Where only one waits, there is nothing to gather.
-        let Some(first) = datagrams.next() else { return Poll::Ready(Ok(0)) };
-        let Some(second) = datagrams.next() else { return self.send(first.0, first.1).map(|sent| sent.map(|()| 1)) };
-        self.send_several([first, second].into_iter().chain(datagrams))
-    }
-
-    #[cfg(target_os = "linux")]
-    fn send_several<'a>(
-        &self,
-        datagrams: impl Iterator<Item = (&'a [u8], Option<SocketAddr>)>,
-    ) -> Poll<io::Result<usize>> {
-        use rustix::net::addr::SocketAddrArg;
-        use rustix::net::{MMsgHdr, SendAncillaryBuffer, SocketAddrAny, sendmmsg};
-        use std::array::from_fn;
-        use std::io::IoSlice;
-
-        let mut slices = [IoSlice::new(&[]); BATCH];
-        let mut to: [Option<SocketAddrAny>; BATCH] = from_fn(|_| None);
-        let mut count = 0;
-        for (i, (bytes, address)) in datagrams.take(BATCH).enumerate() {
-            slices[i] = IoSlice::new(bytes);
-            to[i] = address.map(|address| address.as_any());
-            count = i + 1;
-        }
-        let mut control: [SendAncillaryBuffer<'_, '_, '_>; BATCH] = from_fn(|_| SendAncillaryBuffer::default());
-        let mut control = control.iter_mut();
-        let mut headers: [MMsgHdr<'_>; BATCH] = from_fn(|i| {
-            let control = control.next().expect("there are as many");
-            match &to[i] {
-                Some(to) => MMsgHdr::new_with_addr(to, &slices[i..=i], control),
-                None => MMsgHdr::new(&slices[i..=i], control),
-            }
-        });
-        match sendmmsg(&self.0, &mut headers[..count], SendFlags::NOSIGNAL) {
-            Ok(sent) => Poll::Ready(Ok(sent)),
-            Err(Errno::AGAIN) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error.into())),
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn send_several<'a>(
-        &self,
-        datagrams: impl Iterator<Item = (&'a [u8], Option<SocketAddr>)>,
-    ) -> Poll<io::Result<usize>> {
-        let mut count = 0;
-        for (bytes, to) in datagrams.take(BATCH) {
-            match self.send(bytes, to) {
-                Poll::Ready(Ok(())) => count += 1,
-                _ if count > 0 => break,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(Ok(count))
     }
 
     /// Joins or leaves a multicast group on a network interface, or on the one that the system chooses.
@@ -168,16 +121,18 @@ impl DatagramSocket {
     pub(crate) fn set_multicast_interface(&self, name: &str) -> io::Result<()> {
         use rustix::net::sockopt::set_ip_multicast_if_with_ifindex;
         let index = self.interface_index(name)?;
-        if self.local_address()?.is_ipv6() {
-            return self.socket().set_multicast_if_v6(index);
+        let any = std::net::Ipv4Addr::UNSPECIFIED;
+        let of_v4 = set_ip_multicast_if_with_ifindex(&self.fd, &any, &any, index);
+        match self.family {
+            Family::V4 => Ok(of_v4?),
+            // The other one is for peers of IPv4, which this socket need not have.
+            Family::V6 => self.socket().set_multicast_if_v6(index),
         }
-        set_ip_multicast_if_with_ifindex(&self.0, &Ipv4Addr::UNSPECIFIED, &Ipv4Addr::UNSPECIFIED, index)?;
-        Ok(())
     }
 
     #[cfg(target_os = "linux")]
     fn interface_index(&self, name: &str) -> io::Result<u32> {
-        rustix::net::netdevice::name_to_index(&self.0, name)
+        rustix::net::netdevice::name_to_index(&self.fd, name)
             .map_err(|error| io::Error::new(io::Error::from(error).kind(), format!("no network interface {name:?}")))
     }
 
@@ -192,6 +147,22 @@ impl DatagramSocket {
     }
 }
 
+/// Has the kernel tell of each datagram which address was asked (ip(7), RFC 3542 section 6); says whether it does.
+#[cfg(target_os = "linux")]
+fn tell_local(socket: BorrowedFd<'_>, family: Family) -> io::Result<bool> {
+    use nix::sys::socket::{setsockopt, sockopt};
+    match family {
+        Family::V4 => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+        Family::V6 => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+    }
+    Ok(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tell_local(_: BorrowedFd<'_>, _: Family) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Refuses what no datagram to that address can carry.
 pub(crate) fn check_length(length: usize, to: Option<SocketAddr>) -> io::Result<()> {
     let longest = if to.is_some_and(|to| to.is_ipv4()) { LONGEST_V4 } else { LONGEST_V6 };
@@ -204,6 +175,6 @@ pub(crate) fn check_length(length: usize, to: Option<SocketAddr>) -> io::Result<
 
 impl AsFd for DatagramSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }

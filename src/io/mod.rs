@@ -10,12 +10,15 @@ mod datagram;
 mod endpoint;
 mod listener;
 mod options;
+mod peer;
 mod poller;
+mod send_batch;
 mod socket;
 
 pub use address::Address;
 pub use endpoint::{AddressError, Endpoint};
 pub use options::{KeepAlive, SocketOptions};
+pub use peer::Peer;
 
 pub(crate) use affinity::{Pinned, pin_thread, processors};
 pub(crate) use batch::Batch;
@@ -27,4 +30,5 @@ pub(crate) use endpoint::first_usable;
 pub(crate) use listener::{Accepted, Listener, SocketFile};
 pub(crate) use options::ListenOptions;
 pub(crate) use poller::{Event, Notifier, OpenPoller, Poller, Readiness, Wait};
+pub(crate) use send_batch::SendBatch;
 pub(crate) use socket::Socket;

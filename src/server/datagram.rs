@@ -3,12 +3,11 @@
 use super::listen::ListenUdp;
 use super::listen::sealed::Place;
 use crate::error::{Error, Result};
-use crate::io::{Address, DatagramSocket, Endpoint, ListenOptions, first_usable};
+use crate::io::{Address, DatagramSocket, Endpoint, ListenOptions, Peer, first_usable};
 use crate::net::UdpSocket;
 use crate::runtime::{CatchPanic, Core, JoinHandle, sleep, spawn_local, yield_now};
 use std::future::{Future, poll_fn, ready};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,13 +27,12 @@ const FAILED_PAUSE: Duration = Duration::from_millis(50);
 /// An error that a method returns, and a panic in it, is logged, and the next datagram is handled.
 ///
 /// ```no_run
-/// use std::net::SocketAddr;
-/// use tiderace::{DatagramHandler, Result, Server, UdpSocket};
+/// use tiderace::{DatagramHandler, Peer, Result, Server, UdpSocket};
 ///
 /// struct Echo;
 ///
 /// impl DatagramHandler for Echo {
-///     async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: SocketAddr) -> Result {
+///     async fn on_datagram(&mut self, socket: &UdpSocket, datagram: &[u8], from: Peer) -> Result {
 ///         socket.send_to(datagram, from).await
 ///     }
 /// }
@@ -50,12 +48,13 @@ pub trait DatagramHandler: Sized + 'static {
         ready(Ok(()))
     }
 
-    /// A datagram has come. It is lent from the socket's buffer.
+    /// A datagram has come. It is lent from the socket's buffer. What is sent to `from` leaves from the address that the peer
+    /// has asked.
     fn on_datagram<'a>(
         &'a mut self,
         socket: &'a UdpSocket,
         datagram: &'a [u8],
-        from: SocketAddr,
+        from: Peer,
     ) -> impl Future<Output = Result> + 'a;
 }
 
@@ -147,7 +146,8 @@ async fn drive<H: DatagramHandler>(core: Rc<Core>, mut handler: H, socket: UdpSo
 }
 
 /// Logs what goes wrong in a method of a handler.
-async fn survive(method: impl Future<Output = Result>, peer: Option<SocketAddr>, core: &Core) {
+async fn survive(method: impl Future<Output = Result>, peer: Option<Peer>, core: &Core) {
+    let peer = peer.map(|peer| peer.addr());
     match (CatchPanic { future: method }).await {
         Ok(Ok(())) => {}
         Ok(Err(Error::StopServer { within })) => core.stop_server(within),

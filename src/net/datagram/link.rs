@@ -1,13 +1,12 @@
 //! A datagram socket on the reactor, which receives before any task runs, and sends when all have run.
 
 use super::outgoing::{Failed, Outgoing};
-use crate::io::{Batch, DatagramSocket, Readiness, check_length};
+use crate::io::{Batch, DatagramSocket, Peer, Readiness, check_length};
 use crate::limits;
 use crate::runtime::{Core, Interrupt, Source};
 use crate::slots::Key;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -85,7 +84,7 @@ impl DatagramLink {
 
     /// Receives one batch, if the last one has been taken.
     fn receive(&self) -> usize {
-        let mut batch = self.received.take().unwrap_or_else(|| Box::new(Batch::new()));
+        let mut batch = self.received.take().unwrap_or_else(|| Box::new(Batch::new(&self.socket)));
         let mut total = 0;
         if batch.is_empty() && self.readable.get() {
             match batch.receive(&self.socket) {
@@ -159,8 +158,8 @@ impl DatagramLink {
     }
 
     /// Queues a datagram; `false` if too much waits already.
-    pub(super) fn push(&self, payload: &[u8], to: Option<SocketAddr>) -> io::Result<bool> {
-        check_length(payload.len(), to)?;
+    pub(super) fn push(&self, payload: &[u8], to: Option<Peer>) -> io::Result<bool> {
+        check_length(payload.len(), to.map(|to| to.addr()))?;
         let mut outgoing = self.outgoing.borrow_mut();
         if outgoing.len() > limits::WRITE_HIGH_WATER as usize {
             return Ok(false);
@@ -188,7 +187,7 @@ impl DatagramLink {
         }
         let blocked = self.outgoing.borrow_mut().send(&self.socket, |failed| match failed {
             Failed::Earlier(error) => self.failure.set(Some(error)),
-            Failed::Lost(error, to) => tracing::debug!(%error, ?to, "a datagram was not sent"),
+            Failed::Lost(error, to) => tracing::debug!(%error, to = ?to.map(|to| to.addr()), "a datagram was not sent"),
         });
         if self.has_failed() {
             self.wake_reader();

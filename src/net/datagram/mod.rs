@@ -9,7 +9,7 @@ pub use sender::UdpSender;
 
 use super::connect::look_up;
 use crate::error::{Error, Result};
-use crate::io::{AddressError, Batch, DatagramSocket, Endpoint, ListenOptions, SocketOptions, first_usable};
+use crate::io::{AddressError, Batch, DatagramSocket, Endpoint, ListenOptions, Peer, SocketOptions, first_usable};
 use crate::runtime::{Core, expect_current};
 use socket2::SockAddr;
 use std::fmt;
@@ -108,7 +108,7 @@ impl UdpSocket {
         UdpSocket::new(&core, DatagramSocket::from_fd(socket.into())?, false)
     }
 
-    /// The next datagram, and who sent it. It is lent from the socket's buffer, and may be empty.
+    /// The next datagram, and the peer that sent it, with the address that the peer has asked. It is lent from the socket's buffer, and may be empty.
     ///
     /// # Errors
     /// What the system says. On a connected socket, [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) means that
@@ -117,7 +117,7 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     /// Safe: nothing is lost.
-    pub async fn recv_from(&mut self) -> Result<(&[u8], SocketAddr)> {
+    pub async fn recv_from(&mut self) -> Result<(&[u8], Peer)> {
         let (range, from) = loop {
             if let Some(batch) = &mut self.received {
                 if let Some(next) = batch.next() {
@@ -133,7 +133,8 @@ impl UdpSocket {
         Ok((batch.bytes(range), from))
     }
 
-    /// Sends a datagram; waits while 256 KiB of them wait for the system.
+    /// Sends a datagram to a [`SocketAddr`], or to the [`Peer`] that a datagram came from: then it leaves from the address
+    /// that this peer has asked. Waits while 256 KiB of datagrams wait for the system.
     ///
     /// # Errors
     /// [`Error::Io`] when it is too long for any network. That it could not be sent for another reason is logged at level
@@ -141,8 +142,8 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     /// Safe: while this waits, the datagram is not queued.
-    pub async fn send_to(&self, payload: &[u8], to: SocketAddr) -> Result {
-        self.push(payload, Some(to)).await
+    pub async fn send_to(&self, payload: &[u8], to: impl Into<Peer>) -> Result {
+        self.push(payload, Some(to.into())).await
     }
 
     /// Sends a datagram to the peer of a connected socket; else like [`send_to`](UdpSocket::send_to).
@@ -150,7 +151,7 @@ impl UdpSocket {
         self.push(payload, None).await
     }
 
-    async fn push(&self, payload: &[u8], to: Option<SocketAddr>) -> Result {
+    async fn push(&self, payload: &[u8], to: Option<Peer>) -> Result {
         while !self.link.push(payload, to)? {
             poll_fn(|cx| self.link.poll_sent(cx)).await;
         }

@@ -1,9 +1,8 @@
 //! Datagrams that wait to be sent.
 
-use crate::io::{BATCH, DatagramSocket};
+use crate::io::{BATCH, DatagramSocket, Peer, SendBatch};
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::task::Poll;
 
 /// Their payloads lie one behind the other, so that a small answer costs no allocation.
@@ -13,6 +12,7 @@ pub(super) struct Outgoing {
     datagrams: VecDeque<Datagram>,
     /// Where the payload of the first one begins: those before it are sent.
     start: usize,
+    batch: SendBatch,
 }
 
 /// What went wrong.
@@ -20,16 +20,16 @@ pub(super) enum Failed {
     /// A datagram that was sent before found nobody.
     Earlier(io::Error),
     /// This one could not be sent.
-    Lost(io::Error, Option<SocketAddr>),
+    Lost(io::Error, Option<Peer>),
 }
 
 struct Datagram {
     length: usize,
-    to: Option<SocketAddr>,
+    to: Option<Peer>,
 }
 
 impl Outgoing {
-    pub(super) fn push(&mut self, payload: &[u8], to: Option<SocketAddr>) {
+    pub(super) fn push(&mut self, payload: &[u8], to: Option<Peer>) {
         // A queue that never runs empty must not keep what is sent; each byte is moved once, on average.
         if self.start > self.len() {
             self.payloads.drain(..self.start);
@@ -63,7 +63,7 @@ impl Outgoing {
                 start += datagram.length;
                 (payload, datagram.to)
             });
-            match socket.send_batch(batch) {
+            match self.batch.send(socket, batch) {
                 Poll::Ready(Ok(sent)) => {
                     for _ in 0..sent {
                         self.pop();
@@ -83,7 +83,7 @@ impl Outgoing {
         false
     }
 
-    fn pop(&mut self) -> Option<SocketAddr> {
+    fn pop(&mut self) -> Option<Peer> {
         let datagram = self.datagrams.pop_front()?;
         self.start += datagram.length;
         if self.datagrams.is_empty() {

@@ -2,14 +2,13 @@
 
 use super::link::{DatagramLink, Shared};
 use crate::error::{Error, Result};
-use crate::io::check_length;
+use crate::io::{Peer, check_length};
 use crate::limits;
 use crate::runtime::{Core, Remote, with_current};
 use crate::slots::Key;
 use bytes::Bytes;
 use std::any::Any;
 use std::fmt;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -35,8 +34,8 @@ impl UdpSender {
     /// # Errors
     /// [`Error::Closed`] when the socket is closed, [`Error::Busy`] when 1,024 datagrams are under way to its core, and
     /// [`Error::Io`] when this one is too long.
-    pub fn try_send_to(&self, payload: impl Into<Bytes>, to: SocketAddr) -> Result {
-        self.post(payload.into(), Some(to))
+    pub fn try_send_to(&self, payload: impl Into<Bytes>, to: impl Into<Peer>) -> Result {
+        self.post(payload.into(), Some(to.into()))
     }
 
     /// Sends a datagram to the peer of a connected socket; else like [`try_send_to`](UdpSender::try_send_to).
@@ -44,8 +43,8 @@ impl UdpSender {
         self.post(payload.into(), None)
     }
 
-    fn post(&self, payload: Bytes, to: Option<SocketAddr>) -> Result {
-        check_length(payload.len(), to)?;
+    fn post(&self, payload: Bytes, to: Option<Peer>) -> Result {
+        check_length(payload.len(), to.map(|to| to.addr()))?;
         if self.shared.closed.load(Acquire) {
             return Err(Error::Closed);
         }
@@ -63,7 +62,7 @@ impl UdpSender {
             if let Some(link) = find(core, key)
                 && !matches!(link.push(&payload, to), Ok(true))
             {
-                tracing::debug!(?to, "a datagram was not sent: too many wait");
+                tracing::debug!(to = ?to.map(|to| to.addr()), "a datagram was not sent: too many wait");
             }
         });
         if taken { Ok(()) } else { Err(Error::Closed) }
