@@ -28,6 +28,10 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(30);
 /// How long one address may take before the next is tried as well: what RFC 8305 (section 5) recommends.
 pub(crate) const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
+/// The pauses before a Unix socket whose backlog is full is tried again: a server that runs makes room within the first.
+pub(crate) const FULL_BACKLOG_FIRST: Duration = Duration::from_millis(1);
+pub(crate) const FULL_BACKLOG_MAX: Duration = Duration::from_millis(50);
+
 /// The pauses of a client that connects again.
 pub(crate) const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 pub(crate) const RECONNECT_MAX: Duration = Duration::from_secs(30);

@@ -4,10 +4,12 @@ mod support;
 
 use socket2::{Domain, Socket, Type};
 use std::cell::OnceCell;
+use std::future::{Future, poll_fn};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::mpsc::Sender;
+use std::task::Poll;
 use std::time::Duration;
 use support::*;
 use tiderace::codec::{Lines, Raw};
@@ -90,6 +92,50 @@ fn where_nobody_answers_the_error_says_where_and_why() {
         let error = connect("tcp://no-such-host.invalid:1").await.unwrap_err();
         assert!(matches!(error, Error::Address(_)), "{error}");
         assert!(matches!(Connector::new("udp://127.0.0.1:1"), Err(Error::Address(_))));
+    });
+}
+
+/// A Unix socket with a full backlog, and the clients that wait in it.
+fn full(path: &std::path::Path) -> (Socket, Vec<Socket>) {
+    let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let listener = socket();
+    let address = socket2::SockAddr::unix(path).unwrap();
+    listener.bind(&address).unwrap();
+    listener.listen(0).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let one = socket();
+        one.set_nonblocking(true).unwrap();
+        match one.connect(&address) {
+            Ok(()) => waiting.push(one),
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                return (listener, waiting);
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn unix_connect_waits_for_room_in_a_full_backlog() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.sock");
+    let (listener, _waiting) = full(&path);
+    block_on(async {
+        let connector = Connector::new(format!("unix://{}", path.display())).unwrap();
+        let error = connector.clone().timeout(Duration::from_millis(20)).connect().await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Connect { source, .. } if source.kind() == std::io::ErrorKind::TimedOut),
+            "{error}"
+        );
+
+        let connector = connector.timeout(PATIENCE);
+        let mut connected = std::pin::pin!(connector.connect());
+        let first = poll_fn(|cx| Poll::Ready(connected.as_mut().poll(cx))).await;
+        assert!(first.is_pending(), "no answer yet: {first:?}");
+        listener.accept().unwrap();
+        connected.await.unwrap();
     });
 }
 

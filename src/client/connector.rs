@@ -102,6 +102,9 @@ impl Connector {
 
     /// Connects, on this core.
     ///
+    /// A Unix socket whose backlog is full is tried again until the time is over. A connection that has met itself, because the
+    /// kernel chose the port that it goes to as its own, is refused: nothing listens there.
+    ///
     /// # Errors
     /// [`Error::Address`] when a name has no address, [`Error::Connect`] when nobody answers in time: it has the last
     /// address' reason, and each one's is logged at level `debug`.

@@ -62,6 +62,14 @@ impl Socket {
         Ok(Socket(socket.into(), Lingers::default()))
     }
 
+    /// Whether both ends are this socket. The kernel may give an outgoing connection the port that it goes to as its own,
+    /// where nothing listens there, and it then meets itself (simultaneous open, RFC 9293, section 3.5).
+    pub(crate) fn is_connected_to_itself(&self) -> bool {
+        let socket = SockRef::from(&self.0);
+        let of = |address: io::Result<SockAddr>| address.ok().and_then(|address| address.as_socket());
+        of(socket.local_addr()).is_some_and(|local| of(socket.peer_addr()) == Some(local))
+    }
+
     /// Takes the error that the kernel has noted for this socket.
     pub(crate) fn take_error(&self) -> io::Result<()> {
         rustix::net::sockopt::socket_error(&self.0)?.map_err(io::Error::from)

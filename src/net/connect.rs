@@ -3,15 +3,50 @@
 use super::state::Flag;
 use super::stream::Stream;
 use crate::io::{AddressError, Endpoint, Socket};
-use crate::runtime::{expect_current, oneshot};
+use crate::limits;
+use crate::runtime::{expect_current, oneshot, sleep};
 use socket2::SockAddr;
 use std::future::poll_fn;
 use std::io;
 
+/// Tries to connect before a socket that is connected to itself counts as a refusal.
+const TRIES: u32 = 3;
+
 /// Connects, in the time that the system takes for it.
+///
+/// # Cancel safety
+/// Safe: a half-made connection is closed.
 pub(crate) async fn connect_to(address: &SockAddr) -> io::Result<Stream> {
+    connect_with(|| Socket::connect(address)).await
+}
+
+async fn connect_with(mut begin: impl FnMut() -> io::Result<Socket>) -> io::Result<Stream> {
+    for _ in 0..TRIES {
+        let stream = established(begin_when_there_is_room(&mut begin).await?).await?;
+        if !stream.port().socket.is_connected_to_itself() {
+            return Ok(stream);
+        }
+    }
+    // Nothing listens there: if it did, the kernel could not have given its port to this end.
+    Err(io::ErrorKind::ConnectionRefused.into())
+}
+
+/// The backlog of a Unix socket that is full is an error (unix(7)), where TCP would try again: this does.
+async fn begin_when_there_is_room(begin: &mut impl FnMut() -> io::Result<Socket>) -> io::Result<Socket> {
+    let mut pause = limits::FULL_BACKLOG_FIRST;
+    loop {
+        match begin() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            begun => return begun,
+        }
+        sleep(pause).await;
+        pause = limits::FULL_BACKLOG_MAX.min(2 * pause);
+    }
+}
+
+async fn established(socket: Socket) -> io::Result<Stream> {
     let core = expect_current("connect");
-    let stream = Stream::new(&core, Socket::connect(address)?, Flag::BLOCKED)?;
+    let stream = Stream::new(&core, socket, Flag::BLOCKED)?;
     let port = stream.port();
     poll_fn(|cx| port.poll_writable(cx)).await;
     match port.failure() {
@@ -31,4 +66,37 @@ pub(crate) async fn look_up(endpoint: &Endpoint) -> Result<Vec<SockAddr>, Addres
     let thread = std::thread::Builder::new().name("tiderace-resolver".into());
     thread.spawn(move || found.send(endpoint.resolve())).map_err(|error| lost(Some(error)))?;
     answer.receive().await.unwrap_or_else(|| Err(lost(None)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::block_on;
+    use std::net::{SocketAddr, TcpListener};
+
+    /// A socket that is bound to where it connects to, as the kernel may choose it to be.
+    fn connected_to_itself() -> io::Result<Socket> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+        socket.connect(&socket.local_addr()?)?;
+        Socket::from_fd(socket.into())
+    }
+
+    #[test]
+    fn connection_to_itself_is_a_refusal() {
+        let error = block_on(connect_with(connected_to_itself)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn connection_to_itself_is_tried_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tries = 0;
+        let stream = block_on(connect_with(|| {
+            tries += 1;
+            if tries == 1 { connected_to_itself() } else { Socket::connect(&address.into()) }
+        }));
+        assert_eq!(stream.unwrap().peer_addr().unwrap().as_socket(), Some(address));
+    }
 }
