@@ -209,9 +209,9 @@ pub enum CloseReason {
 pub enum TimeLimit {
     /// Nothing was received and nothing sent for the idle timeout, while no method of the handler ran.
     Idle,
-    /// The first message was not there in time.
+    /// The first message was not there within the [time](crate::Server::first_message_timeout) for it.
     FirstMessage,
-    /// A message has not ended in the [time](crate::Server::message_timeout) that one may take.
+    /// A message, with all its frames, has not ended in the [time](crate::Server::message_timeout) that one may take.
     Message,
     /// The next message was not there by the read deadline.
     Read,

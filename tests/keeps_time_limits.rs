@@ -3,10 +3,13 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::marker::PhantomData;
+use std::net::TcpStream;
 use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use support::*;
-use tiderace::codec::Lines;
+use tiderace::codec::{Codec, Item, Lines, Peek};
 use tiderace::{CloseReason, Conn, Handler, Result, Server, TimeLimit, sleep};
 
 /// Does what a line says, and tells why the connection has ended.
@@ -31,6 +34,14 @@ impl Handler for Obedient {
                 tiderace::after(SHORT, async move { pausing.pause() });
                 tiderace::after(8 * SHORT, async move { resuming.resume() });
             }
+            "be quick" => conn.set_message_timeout(Some(2 * SHORT)),
+            "pause past a read deadline" => {
+                conn.set_read_deadline(Some(Instant::now() + 4 * SHORT));
+                conn.pause();
+                let (ending, resuming) = (conn.handle(), conn.handle());
+                tiderace::after(8 * SHORT, async move { ending.wake() });
+                tiderace::after(9 * SHORT, async move { resuming.resume() });
+            }
             "read" => conn.set_read_deadline(Some(Instant::now() + SHORT)),
             "flood" => {
                 conn.set_write_deadline(Some(Instant::now() + SHORT));
@@ -40,6 +51,11 @@ impl Handler for Obedient {
             _ => {}
         }
         conn.send(line).await
+    }
+
+    async fn on_wake(&mut self, conn: &mut Conn<Lines>) -> Result {
+        conn.set_read_deadline(None);
+        Ok(())
     }
 
     async fn on_close(&mut self, _: &mut Conn<Lines>, reason: &CloseReason) {
@@ -236,4 +252,244 @@ fn who_does_not_take_what_others_send_is_closed() {
     assert_eq!(tiderace::block_on(visits), 1);
     assert!(matches!(told.next(), TimeLimit::Write { queued } if queued > 0));
     until("the count", || server.handle.connections() == 0);
+}
+
+/// Takes what comes, in any protocol, says nothing, and tells which time limit has ended the connection.
+struct Silent<C>(Sender<TimeLimit>, PhantomData<fn() -> C>);
+
+impl<C: Codec + 'static> Handler for Silent<C> {
+    type Codec = C;
+
+    fn on_message<'a>(&'a mut self, _: &'a mut Conn<C>, _: Item<'a, C>) -> impl Future<Output = Result> + 'a {
+        std::future::ready(Ok(()))
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<C>, reason: &CloseReason) {
+        if let CloseReason::Timeout(limit) = reason {
+            self.0.send(*limit).unwrap();
+        }
+    }
+}
+
+fn silent<C: Codec + Clone + Send + 'static>(server: Server, codec: C) -> (Running, Events<TimeLimit>) {
+    let (tell, told) = events();
+    let make = move || Silent(tell.clone(), PhantomData);
+    (Running::start(server.listen("tcp://127.0.0.1:0", codec, make).unwrap()), told)
+}
+
+/// Sends the same bytes again and again, until the connection is closed.
+fn drip(mut stream: TcpStream, bytes: &[u8]) -> JoinHandle<()> {
+    let bytes = bytes.to_vec();
+    std::thread::spawn(move || {
+        while stream.write_all(&bytes).is_ok() {
+            std::thread::sleep(SHORT / 20);
+        }
+    })
+}
+
+#[cfg(feature = "resp")]
+#[test]
+fn first_message_limit_is_not_kept_by_empty_lines() {
+    for cores in CORES {
+        let server = Server::new().cores(cores).first_message_timeout(2 * SHORT);
+        let (server, told) = silent(server, tiderace::resp::Commands::default());
+        let dripping = drip(server.connect(), b"\r\n");
+        assert_eq!(told.next(), TimeLimit::FirstMessage);
+        dripping.join().unwrap();
+    }
+}
+
+#[cfg(feature = "resp")]
+#[test]
+fn first_message_limit_is_kept_by_a_command_behind_an_empty_line() {
+    let server = Server::new().cores(1).first_message_timeout(2 * SHORT).idle_timeout(8 * SHORT);
+    let (server, told) = silent(server, tiderace::resp::Commands::default());
+    let mut stream = server.connect();
+    stream.write_all(b"\r\n*1\r\n$4\r\nPING\r\n").unwrap();
+    assert_eq!(told.next(), TimeLimit::Idle);
+}
+
+#[test]
+fn first_message_limit_is_not_kept_by_bytes_that_the_handler_leaves() {
+    let server = Server::new().cores(1).first_message_timeout(2 * SHORT);
+    let (server, told) = silent(server, Peek::default());
+    let dripping = drip(server.connect(), b"x");
+    assert_eq!(told.next(), TimeLimit::FirstMessage);
+    dripping.join().unwrap();
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn first_message_limit_is_kept_by_a_websocket_handshake() {
+    let server = Server::new().cores(1).first_message_timeout(4 * SHORT);
+    let (server, told) = silent(server, tiderace::websocket::WebSocket::default());
+    let mut listening = support::websocket::open(server.connect(), "");
+    let mut silent = server.connect();
+    assert_eq!(told.next(), TimeLimit::FirstMessage);
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    // The one that has made its handshake is still asked for no message.
+    listening.write_all(&support::websocket::frame(0x89, b"ping")).unwrap();
+    let mut pong = [0; 6];
+    listening.read_exact(&mut pong).unwrap();
+    assert_eq!(&pong[2..], b"ping");
+}
+
+#[test]
+fn message_limit_holds_for_bytes_that_the_handler_leaves() {
+    let server = Server::new().cores(1).message_timeout(2 * SHORT);
+    let (server, told) = silent(server, Peek::default());
+    let dripping = drip(server.connect(), b"x");
+    assert_eq!(told.next(), TimeLimit::Message);
+    dripping.join().unwrap();
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn message_limit_holds_for_all_fragments_of_a_websocket_message() {
+    use support::websocket::{frame, open};
+    for cores in CORES {
+        let server = Server::new().cores(cores).message_timeout(4 * SHORT);
+        let (server, told) = silent(server, tiderace::websocket::WebSocket::default());
+        let mut stream = open(server.connect(), "");
+        stream.write_all(&frame(0x01, b"a")).unwrap();
+        // Each fragment is a whole frame, and so is a ping between them.
+        let dripping = drip(stream, &[frame(0x00, b"b"), frame(0x89, b"ping")].concat());
+        assert_eq!(told.next(), TimeLimit::Message);
+        dripping.join().unwrap();
+    }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn message_limit_holds_for_a_request_whose_body_comes_in_parts() {
+    let server = Server::new().cores(1).message_timeout(4 * SHORT);
+    let (server, told) = silent(server, tiderace::http::HttpParts::default());
+    for head in ["Content-Length: 1000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"] {
+        let mut stream = server.connect();
+        stream.write_all(format!("POST / HTTP/1.1\r\nHost: h\r\n{head}").as_bytes()).unwrap();
+        let part: &[u8] = if head.starts_with('C') { b"x" } else { b"1\r\nx\r\n" };
+        let dripping = drip(stream, part);
+        assert_eq!(told.next(), TimeLimit::Message);
+        dripping.join().unwrap();
+    }
+}
+
+/// A second message that has begun with the last part of the first has a time of its own.
+#[cfg(feature = "websocket")]
+#[test]
+fn message_limit_begins_anew_with_each_message() {
+    use support::websocket::{frame, open};
+    let server = Server::new().cores(1).message_timeout(8 * SHORT).idle_timeout(24 * SHORT);
+    let (server, told) = silent(server, tiderace::websocket::WebSocket::default());
+    let mut stream = open(server.connect(), "");
+    stream.write_all(&frame(0x01, b"a")).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < 16 * SHORT {
+        std::thread::sleep(2 * SHORT);
+        // The end of one, and the beginning of the next.
+        stream.write_all(&[frame(0x80, b"z"), frame(0x01, b"a")].concat()).unwrap();
+        assert!(told.is_quiet());
+    }
+    stream.write_all(&frame(0x80, b"z")).unwrap();
+    assert_eq!(told.next(), TimeLimit::Idle);
+}
+
+/// Takes parts of a request, of which one takes long.
+#[cfg(feature = "http")]
+struct Slow(Sender<String>);
+
+#[cfg(feature = "http")]
+impl Handler for Slow {
+    type Codec = tiderace::http::HttpParts;
+
+    async fn on_open(&mut self, _: &mut Conn<Self::Codec>) -> Result {
+        sleep(Slow::LONG).await;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Self::Codec>, part: tiderace::http::Part<'_>) -> Result {
+        use tiderace::http::{Part, Response};
+        match part {
+            Part::Body { bytes: b"slow", .. } => {
+                sleep(Slow::LONG).await;
+                self.0.send("slow".into())?;
+            }
+            Part::Body { bytes: b"more time", .. } => {
+                conn.set_message_timeout(Some(PATIENCE));
+                self.0.send("more time".into())?;
+            }
+            Part::Body { is_last: true, .. } => conn.send(&Response::text("done")).await?,
+            Part::Body { bytes, .. } => self.0.send(String::from_utf8_lossy(bytes).into_owned())?,
+            Part::Request { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Self::Codec>, reason: &CloseReason) {
+        self.0.send(reason.to_string()).unwrap();
+    }
+}
+
+#[cfg(feature = "http")]
+impl Slow {
+    const LIMIT: Duration = Duration::from_secs(1);
+    const LONG: Duration = Duration::from_millis(1_200);
+
+    fn start() -> (Running, Events<String>) {
+        let (tell, told) = events();
+        let server = Server::new().cores(1).first_message_timeout(Slow::LIMIT).message_timeout(Slow::LIMIT);
+        let (codec, make) = (tiderace::http::HttpParts::default(), move || Slow(tell.clone()));
+        (Running::start(server.listen("tcp://127.0.0.1:0", codec, make).unwrap()), told)
+    }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn message_limits_do_not_count_the_time_that_the_handler_takes() {
+    let (server, told) = Slow::start();
+    let mut stream = server.connect();
+    // The head comes in two pieces, because only a message that is waited for has a time limit.
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8\r\n\r\ns").unwrap();
+    assert_eq!(told.next(), "s");
+    stream.write_all(b"slow").unwrap();
+    assert_eq!(told.next(), "slow");
+    stream.write_all(b"end").unwrap();
+    let mut status = [0; 15];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 OK");
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn message_limit_that_a_handler_sets_counts_for_the_message_that_has_begun() {
+    let (server, told) = Slow::start();
+    let mut stream = server.connect();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 13\r\n\r\ns").unwrap();
+    assert_eq!(told.next(), "s");
+    stream.write_all(b"more time").unwrap();
+    assert_eq!(told.next(), "more time");
+    std::thread::sleep(Slow::LONG);
+    stream.write_all(b"end").unwrap();
+    let mut status = [0; 15];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200 OK");
+}
+
+#[test]
+fn message_limit_may_be_set_by_a_handler() {
+    let (server, told) = obedient(|server| server);
+    let mut stream = server.connect();
+    echoes(&mut stream, b"be quick\n");
+    let dripping = drip(stream, b"x");
+    assert_eq!(told.next(), TimeLimit::Message);
+    dripping.join().unwrap();
+}
+
+#[test]
+fn read_deadline_does_not_count_while_the_connection_is_paused() {
+    let (server, told) = obedient(|server| server);
+    let mut stream = server.connect();
+    echoes(&mut stream, b"pause past a read deadline\n");
+    echoes(&mut stream, b"patient\n");
+    assert!(told.is_quiet());
 }

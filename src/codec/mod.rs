@@ -174,7 +174,8 @@ pub trait Decoder {
     }
 
     /// Whether the stream may end here, where a frame has ended and no other has begun. A protocol whose messages have
-    /// several frames says no in between, and the end is an error then.
+    /// several frames says no in between, and the end is an error then. The time that a message
+    /// [may take](crate::Server::message_timeout) ends behind a frame where this says yes.
     ///
     /// The default says yes.
     #[inline]

@@ -155,8 +155,11 @@ impl<C: Codec> Conn<C> {
         self.link.set_idle_timeout(limit);
     }
 
-    /// Closes the connection when a message that has begun is not complete so long after that. `None`: never. Default: that
-    /// of the server, which has none unless told otherwise. It counts for messages that begin from here on.
+    /// Closes the connection when a message that has begun is not complete so long after that, as
+    /// [`Server::message_timeout`](crate::Server::message_timeout) says. `None`: never. Default: that of the server, which has
+    /// none unless told otherwise.
+    ///
+    /// A message that has begun already, such as a request of which a part is handled, has this time from here on.
     pub fn set_message_timeout(&mut self, limit: Option<Duration>) {
         self.link.set_message_timeout(limit);
     }
@@ -168,7 +171,8 @@ impl<C: Codec> Conn<C> {
     }
 
     /// Closes the connection if it waits for a message at `deadline`: for the rest of one too, however slowly it comes.
-    /// It stands until it is set anew; `None`, the default, means never.
+    /// A connection that is [paused](Conn::pause) waits for none. It stands until it is set anew; `None`, the default, means
+    /// never.
     pub fn set_read_deadline(&mut self, deadline: Option<Instant>) {
         self.link.set_read_deadline(deadline);
     }

@@ -22,6 +22,8 @@ const FRAMES: u32 = 256;
 const REQUESTS: Flag = Flag::CLOSE.or(Flag::STOP).or(Flag::WAKE).or(Flag::DETACH);
 /// Before the next message, see to this.
 const INTERRUPTED: Flag = REQUESTS.or(Flag::PAUSED);
+/// There is a time limit that a message or its end puts an end to: frames are handled one by one.
+const AWAITED: Flag = Flag::UNSPOKEN.or(Flag::BEGUN);
 
 /// A connection that has been accepted, and let in.
 pub(crate) struct Incoming {
@@ -134,6 +136,8 @@ impl<H: Handler> Session<H> {
                                 let message = self.decoder.decode(frame).map_err(undecodable)?;
                                 self.conn.link.core.meter.message_in();
                                 self.handler.on_message(&mut self.conn, message).await?;
+                            } else if self.port().has(Flag::UNSPOKEN) {
+                                self.port().is_wordless();
                             }
                             budget -= 1;
                             if budget == 0 {
@@ -145,8 +149,9 @@ impl<H: Handler> Session<H> {
                             }
                             unclaimed = self.decoder.unclaimed();
                             let left = rest.len();
-                            if unclaimed > 0 || self.port().has(INTERRUPTED) {
+                            if unclaimed > 0 || self.port().has(INTERRUPTED.or(AWAITED)) {
                                 unhandled = (left + unclaimed).min(total);
+                                self.frame_has_ended(unhandled < total);
                                 break;
                             }
                             let split = split_frame(&mut self.decoder, rest).map_err(protocol)?;
@@ -163,9 +168,6 @@ impl<H: Handler> Session<H> {
                         if ring.is_empty() {
                             break;
                         }
-                    }
-                    if self.port().has(Flag::TIMED) && !ring.is_empty() && !self.port().has(INTERRUPTED) {
-                        self.port().message_has_begun();
                     }
                     self.port().put_ring(ring);
                 }
@@ -187,6 +189,9 @@ impl<H: Handler> Session<H> {
                 self.decoder.ping();
                 self.answer().await?;
             }
+            if self.port().has(Flag::TIMED) {
+                self.look_for_begun_message();
+            }
             poll_fn(|cx| self.port().poll_news(cx)).await;
         }
     }
@@ -199,6 +204,10 @@ impl<H: Handler> Session<H> {
             room.map_err(|error| End(CloseReason::Reset(error)))?;
         }
         if self.decoder.has_opened() {
+            if self.port().has(Flag::UNSPOKEN) {
+                // A peer that only listens has said what it has to say.
+                self.port().has_spoken();
+            }
             self.handler.on_open(&mut self.conn).await?;
         }
         Ok(())
@@ -219,6 +228,9 @@ impl<H: Handler> Session<H> {
 
     /// Does what was asked of this connection by a handle, by the server or by the handler itself.
     async fn requests(&mut self) -> Result<(), End> {
+        if self.port().has(AWAITED) {
+            self.port().peer_is_not_awaited();
+        }
         while self.port().has(REQUESTS) {
             if self.port().has(Flag::DETACH) {
                 return Err(End(CloseReason::Detached));
@@ -241,14 +253,34 @@ impl<H: Handler> Session<H> {
         if self.port().has(INTERRUPTED) {
             return Ok(None);
         }
-        let timed = self.port().has(Flag::UNSPOKEN.or(Flag::BEGUN));
+        if self.port().has(AWAITED) {
+            self.port().peer_is_not_awaited();
+        }
         // Nothing is read while the ring is lent, so the end of the stream can not come in between.
         let ended = self.port().has(Flag::ENDED);
-        let end = frame_end(&mut self.decoder, ring, ended).map_err(protocol)?;
-        if timed && end.is_some() {
-            self.port().message_has_come();
+        frame_end(&mut self.decoder, ring, ended).map_err(protocol)
+    }
+
+    /// A message has begun if a part of a frame waits, or if the last frame was a part of a message.
+    #[inline(never)]
+    fn look_for_begun_message(&mut self) {
+        let is_paused = self.port().has(Flag::PAUSED);
+        if !is_paused && (self.port().unhandled() > 0 || !self.decoder.may_end()) {
+            self.port().message_has_begun();
         }
-        Ok(end)
+    }
+
+    /// Looks at which time limits the last frame has put an end to, if any of it was claimed: a message that is left where
+    /// it is has not ended.
+    #[cold]
+    fn frame_has_ended(&mut self, is_claimed: bool) {
+        let was_message = !self.port().take(Flag::WORDLESS);
+        if self.port().has(Flag::UNSPOKEN) && was_message && is_claimed {
+            self.port().has_spoken();
+        }
+        if self.port().has(Flag::BEGUN) && is_claimed && self.decoder.may_end() {
+            self.port().message_is_over();
+        }
     }
 }
 

@@ -13,6 +13,10 @@ use std::rc::Rc;
 ///
 /// A request may be answered before its body has come; what still comes of that is to be let pass. If it stalls or is wrong,
 /// the connection is closed, and nothing more is said.
+///
+/// [`Server::first_message_timeout`](crate::Server::first_message_timeout) is for the first head.
+/// [`Server::message_timeout`](crate::Server::message_timeout) is for each request with its whole body; a handler that takes a
+/// long one gives it more by [`Conn::set_message_timeout`](crate::Conn::set_message_timeout).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpParts {
     limits: Http,

@@ -66,6 +66,9 @@ impl Flag {
     /// A part of the queue is on its way that has shared bytes: what is sent now stands behind it.
     pub(crate) const FLUSHING: Flag = Flag(1 << 26);
 
+    /// While there is a time limit for the first message: the last frame was no message.
+    pub(crate) const WORDLESS: Flag = Flag(1 << 29);
+
     pub(crate) const NONE: Flag = Flag(0);
 
     pub(super) fn bits(self) -> u32 {

@@ -27,16 +27,45 @@ pub(super) struct Deadlines {
     idle: Cell<Option<Duration>>,
     /// When bytes last went in or out, or the last method ended.
     active: Cell<Option<Instant>>,
-    first: Cell<Option<Instant>>,
-    /// How long a message may take, and when the one that has begun must have ended.
+    first: Allowance,
+    /// How long a message may take, and what the one that has begun has left of that.
     message: Cell<Option<Duration>>,
-    message_end: Cell<Option<Instant>>,
+    begun: Allowance,
     read: Cell<Option<Instant>>,
     write: Cell<Option<Instant>>,
     /// How long the peer may take nothing of what is queued, and since when it does.
     stall: Cell<Option<Duration>>,
     stalled: Cell<Option<Instant>>,
     timer: RefCell<Option<Sleep>>,
+}
+
+/// Time that the peer may take. It runs only while the connection waits for the peer, so that a method which takes long, or
+/// pauses the connection, leaves the peer what it had.
+#[derive(Default)]
+struct Allowance {
+    /// What is left, while it does not run.
+    left: Cell<Option<Duration>>,
+    /// When it ends, while it runs.
+    end: Cell<Option<Instant>>,
+}
+
+impl Allowance {
+    fn give(&self, limit: Option<Duration>) {
+        self.left.set(limit);
+        self.end.set(None);
+    }
+
+    fn run(&self, now: Instant) {
+        if let Some(left) = self.left.take() {
+            self.end.set(now.checked_add(left));
+        }
+    }
+
+    fn halt(&self, now: Instant) {
+        if let Some(end) = self.end.take() {
+            self.left.set(Some(end.saturating_duration_since(now)));
+        }
+    }
 }
 
 impl Port {
@@ -51,7 +80,7 @@ impl Port {
         }
         if let Some(within) = limits.first_message {
             self.state.set(Flag::UNSPOKEN);
-            self.deadlines().first.set(self.core.time().checked_add(within));
+            self.deadlines().first.give(Some(within));
         }
         if limits.message.is_some() {
             self.set_message_timeout(limits.message);
@@ -79,8 +108,16 @@ impl Port {
         self.state.set(Flag::PINGS);
     }
 
+    /// It counts for the message that has begun, too, from here on.
     pub(crate) fn set_message_timeout(&self, limit: Option<Duration>) {
-        self.deadlines().message.set(limit);
+        let deadlines = self.deadlines();
+        deadlines.message.set(limit);
+        if self.has(Flag::BEGUN) {
+            deadlines.begun.give(limit);
+            if self.has(Flag::WAITING) && !self.has(Flag::PAUSED) {
+                deadlines.begun.run(self.core.time());
+            }
+        }
     }
 
     pub(crate) fn set_write_timeout(&self, limit: Option<Duration>) {
@@ -101,28 +138,50 @@ impl Port {
     /// The peer has begun a message, and not ended it.
     #[cold]
     pub(crate) fn message_has_begun(&self) {
-        let deadlines = self.deadlines();
-        if let Some(limit) = deadlines.message.get()
-            && !self.has(Flag::BEGUN)
-        {
+        let limit = self.deadlines().message.get();
+        if limit.is_some() && !self.has(Flag::BEGUN) {
             self.state.set(Flag::BEGUN);
-            deadlines.message_end.set(self.core.time().checked_add(limit));
+            self.deadlines().begun.give(limit);
         }
     }
 
-    /// The peer has ended a message for which there was a time limit.
+    /// The frame that has come is no message.
     #[cold]
-    pub(crate) fn message_has_come(&self) {
-        self.state.clear(Flag::UNSPOKEN);
-        self.deadlines().first.set(None);
-        self.message_is_over();
+    pub(crate) fn is_wordless(&self) {
+        self.state.set(Flag::WORDLESS);
     }
 
-    /// There is no time limit for the message that has begun any more.
+    /// A message has come that the handler is to see, or a handshake is done: the peer has spoken.
     #[cold]
-    pub(super) fn message_is_over(&self) {
+    pub(crate) fn has_spoken(&self) {
+        self.state.clear(Flag::UNSPOKEN);
+        self.deadlines().first.give(None);
+    }
+
+    /// The message that had begun has ended, with its last frame.
+    #[cold]
+    pub(crate) fn message_is_over(&self) {
         self.state.clear(Flag::BEGUN);
-        self.deadlines().message_end.set(None);
+        self.deadlines().begun.give(None);
+    }
+
+    /// The connection waits for its peer, whose time runs.
+    #[cold]
+    pub(super) fn peer_is_awaited(&self) {
+        self.touch();
+        if !self.has(Flag::PAUSED) {
+            let now = self.core.time();
+            self.deadlines().first.run(now);
+            self.deadlines().begun.run(now);
+        }
+    }
+
+    /// The connection has something else to do than to wait for its peer, whose time stands still.
+    #[cold]
+    pub(crate) fn peer_is_not_awaited(&self) {
+        let now = self.core.time();
+        self.deadlines().first.halt(now);
+        self.deadlines().begun.halt(now);
     }
 
     /// Something happens on the connection.
@@ -165,7 +224,7 @@ impl Port {
 
     /// The next one, and the limit that it is; half of the idle time is none.
     fn next_deadline(&self) -> Option<(Instant, Option<TimeLimit>)> {
-        let Deadlines { idle, active, first, message_end, read, write, stall, stalled, .. } = self.deadlines();
+        let Deadlines { idle, active, first, begun, read, write, stall, stalled, .. } = self.deadlines();
         // While a method runs, it is not the peer for whom everybody waits.
         let waiting = self.has(Flag::WAITING);
         let since = |part: u32| {
@@ -182,9 +241,10 @@ impl Port {
         let limits = [
             (since(1), Some(TimeLimit::Idle)),
             (since(2).filter(|_| pings), None),
-            (first.get().filter(|_| waiting), Some(TimeLimit::FirstMessage)),
-            (message_end.get().filter(|_| waiting), Some(TimeLimit::Message)),
-            (read.get().filter(|_| waiting), Some(TimeLimit::Read)),
+            (first.end.get().filter(|_| waiting), Some(TimeLimit::FirstMessage)),
+            (begun.end.get().filter(|_| waiting), Some(TimeLimit::Message)),
+            // A connection that is paused waits for no message.
+            (read.get().filter(|_| waiting && !self.has(Flag::PAUSED)), Some(TimeLimit::Read)),
             (write.get().filter(|_| queued > 0), Some(TimeLimit::Write { queued })),
             (stalled(), Some(TimeLimit::Write { queued })),
         ];

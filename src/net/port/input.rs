@@ -118,6 +118,14 @@ impl Port {
         }
     }
 
+    /// How many bytes wait in the ring, while it is not lent.
+    pub(crate) fn unhandled(&self) -> usize {
+        let ring = self.ring.take();
+        let unhandled = ring.as_ref().map_or(0, |ring| ring.len());
+        self.ring.set(ring);
+        unhandled
+    }
+
     /// Gives what is left the room that it needs.
     #[inline(never)]
     fn fit(&self, mut ring: Box<Ring>) -> Box<Ring> {
@@ -149,7 +157,7 @@ impl Port {
             return Poll::Ready(());
         }
         if self.has(Flag::TIMED) && !self.has(Flag::WAITING) {
-            self.touch();
+            self.peer_is_awaited();
         }
         self.state.set(Flag::WAITING);
         let waker = self.reader.take().filter(|waker| waker.will_wake(cx.waker()));
@@ -174,9 +182,9 @@ impl Port {
     pub(crate) fn pause(&self) {
         self.state.set(Flag::PAUSED);
         self.state.clear(Flag::ASKED.or(Flag::QUIET));
-        if self.has(Flag::BEGUN) {
-            // It is not the peer who keeps the rest of it away.
-            self.message_is_over();
+        if self.has(Flag::UNSPOKEN.or(Flag::BEGUN)) {
+            // The peer cannot end a message that is not read.
+            self.peer_is_not_awaited();
         }
     }
 
