@@ -82,6 +82,9 @@ pub(crate) const PAGES: usize = 64;
 /// Messages of one connection that handles may have under way to its core.
 pub(crate) const IN_FLIGHT: usize = 1024;
 
+/// What a queued datagram counts for besides its payload: about what it takes in memory, so that empty ones are bounded, too.
+pub(crate) const DATAGRAM_OVERHEAD: usize = 64;
+
 /// Connections that may wait to be accepted; the system may hold it lower (`net.core.somaxconn`).
 pub(crate) const BACKLOG: u32 = 4096;
 

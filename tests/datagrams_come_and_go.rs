@@ -3,7 +3,10 @@
 mod support;
 
 use std::net::{SocketAddr, UdpSocket as StdSocket};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use support::{CORES, PATIENCE, Running, events, noise};
 use tiderace::codec::Lines;
@@ -449,4 +452,65 @@ impl DatagramHandler for Named {
         self.1.send((self.0, Some(from.addr())))?;
         Ok(())
     }
+}
+
+/// Sends a datagram whenever the library tells that one was lost, a number of times.
+struct SendsWhenTold(OnceLock<UdpSender>, SocketAddr, AtomicUsize);
+
+impl tracing::Subscriber for SendsWhenTold {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("tiderace::net::datagram")
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        if self.2.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            self.0.get().unwrap().try_send_to("one is lost", self.1).unwrap();
+        }
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Loses `lost` datagrams, while what is told of each sends another one to `to`.
+fn lose(lost: usize, to: SocketAddr, answers: usize) {
+    let subscriber = Arc::new(SendsWhenTold(OnceLock::new(), to, answers.into()));
+    tracing::subscriber::with_default(subscriber.clone(), || {
+        block_on(async {
+            let socket = UdpSocket::bind("udp4://127.0.0.1:0").await.unwrap();
+            subscriber.0.set(socket.sender()).unwrap();
+            for _ in 0..lost {
+                socket.send_to(b"to port 0, which is none", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+            }
+            timeout(PATIENCE, socket.flush()).await.unwrap();
+        });
+    });
+    assert_eq!(subscriber.2.load(Relaxed), 0);
+}
+
+#[test]
+fn datagram_that_a_subscriber_sends_when_told_of_a_lost_one_leaves() {
+    // One that is sent at the end of the turn, and as many as are sent at once.
+    for lost in [1, 100] {
+        let witness = StdSocket::bind("127.0.0.1:0").unwrap();
+        witness.set_read_timeout(Some(PATIENCE)).unwrap();
+        lose(lost, witness.local_addr().unwrap(), lost);
+        for _ in 0..lost {
+            let mut heard = [0; 100];
+            let length = witness.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..length], b"one is lost");
+        }
+    }
+}
+
+#[test]
+fn datagrams_that_are_lost_and_sent_again_leave_the_core_to_others() {
+    // Each one that is lost has another one sent that is lost.
+    lose(1, SocketAddr::from(([127, 0, 0, 1], 0)), 1_000);
 }

@@ -191,7 +191,8 @@ impl Core {
         let found = self.find_local(id);
         found.unwrap_or_else(|| {
             let made = Rc::new(make());
-            self.locals.borrow_mut().insert(id, made.clone());
+            let replaced = self.locals.borrow_mut().insert(id, made.clone());
+            drop(replaced);
             made
         })
     }
@@ -282,7 +283,9 @@ impl Core {
     /// Asks for the next event of a source.
     #[inline]
     pub(crate) fn arm(&self, key: Key, socket: BorrowedFd<'_>, interest: Readiness) {
-        if let Err(error) = self.poller.borrow().arm(socket, key.raw(), interest) {
+        let armed = self.poller.borrow().arm(socket, key.raw(), interest);
+        // Told only now that the poller is free again: a subscriber may do anything.
+        if let Err(error) = armed {
             tracing::error!(%error, "a socket can not be watched");
         }
     }
@@ -296,9 +299,11 @@ impl Core {
     /// wherever the system does that by itself.
     pub(crate) fn deregister(&self, key: Key, stays_open: bool) {
         let Some(source) = self.sources.borrow_mut().remove(key) else { return };
-        if (stays_open || self.is_one_shot())
-            && let Err(error) = self.poller.borrow().delete(source.socket())
-        {
+        let deleted = match stays_open || self.is_one_shot() {
+            true => self.poller.borrow().delete(source.socket()),
+            false => Ok(()),
+        };
+        if let Err(error) = deleted {
             tracing::error!(%error, "a socket can not be taken out of the poller");
         }
     }

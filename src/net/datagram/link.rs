@@ -1,6 +1,6 @@
 //! A datagram socket on the reactor, which receives before any task runs, and sends when all have run.
 
-use super::outgoing::{Failed, Outgoing};
+use super::outgoing::{Outgoing, Step};
 use crate::io::{Batch, DatagramSocket, Peer, Readiness, check_length};
 use crate::limits;
 use crate::runtime::{Core, Interrupt, Source};
@@ -33,6 +33,8 @@ pub(crate) struct DatagramLink {
     lent: Cell<bool>,
     failure: Cell<Option<io::Error>>,
     outgoing: RefCell<Outgoing>,
+    /// Datagrams are being sent, further up the stack: a subscriber of `tracing` that is told of a lost one might send, too.
+    sending: Cell<bool>,
     reader: Cell<Option<Waker>>,
     writers: RefCell<Vec<Waker>>,
     pub(super) shared: Arc<Shared>,
@@ -64,6 +66,7 @@ impl DatagramLink {
                 lent: Cell::new(false),
                 failure: Cell::new(None),
                 outgoing: RefCell::default(),
+                sending: Cell::new(false),
                 reader: Cell::new(None),
                 writers: RefCell::default(),
                 shared: Arc::default(),
@@ -100,13 +103,6 @@ impl DatagramLink {
         }
         self.received.set(Some(batch));
         total
-    }
-
-    fn has_failed(&self) -> bool {
-        let failure = self.failure.take();
-        let has_failed = failure.is_some();
-        self.failure.set(failure);
-        has_failed
     }
 
     fn wake_reader(&self) {
@@ -161,13 +157,15 @@ impl DatagramLink {
     pub(super) fn push(&self, payload: &[u8], to: Option<Peer>) -> io::Result<bool> {
         check_length(payload.len(), to.map(|to| to.addr()))?;
         let mut outgoing = self.outgoing.borrow_mut();
-        if outgoing.len() > limits::WRITE_HIGH_WATER as usize {
+        if outgoing.cost() > limits::WRITE_HIGH_WATER as usize {
             return Ok(false);
         }
         outgoing.push(payload, to);
         let fills_batch = outgoing.fills_batch();
         drop(outgoing);
-        if fills_batch {
+        if self.sending.get() {
+            // Sent where those before it are.
+        } else if fills_batch {
             self.send();
         } else if !self.unflushed.replace(true) {
             self.core.flush_later(self.key);
@@ -175,41 +173,75 @@ impl DatagramLink {
         Ok(true)
     }
 
-    /// Bytes that wait to be sent.
+    /// What waits to be sent counts for, in bytes.
     pub(super) fn queued(&self) -> usize {
-        self.outgoing.borrow().len()
+        self.outgoing.borrow().cost()
     }
 
-    /// Sends what waits, as far as the socket takes it.
+    /// Sends what waits, as far as the socket takes it. No queue is borrowed while anything is told: a subscriber of `tracing`
+    /// and a waker may do anything.
     pub(super) fn send(&self) {
-        if self.blocked.get() || self.outgoing.borrow().is_empty() {
+        if self.blocked.get() || self.sending.get() {
             return;
         }
-        let blocked = self.outgoing.borrow_mut().send(&self.socket, |failed| match failed {
-            Failed::Earlier(error) => self.failure.set(Some(error)),
-            Failed::Lost(error, to) => tracing::debug!(%error, to = ?to.map(|to| to.addr()), "a datagram was not sent"),
-        });
-        if self.has_failed() {
-            self.wake_reader();
+        let sending = Sending::begin(&self.sending);
+        // What is sent because of a lost datagram waits for the next turn, or a subscriber could keep the core here for ever.
+        let mut left = self.outgoing.borrow().len();
+        while left > 0 {
+            let step = self.outgoing.borrow_mut().send(&self.socket);
+            match step {
+                Step::Sent(sent) => left -= sent.min(left),
+                Step::Blocked => {
+                    self.blocked.set(true);
+                    self.arm();
+                    break;
+                }
+                Step::Earlier(error) => {
+                    self.failure.set(Some(error));
+                    self.wake_reader();
+                }
+                Step::Lost(error, to) => {
+                    left -= 1;
+                    tracing::debug!(%error, to = ?to.map(|to| to.addr()), "a datagram was not sent");
+                }
+            }
         }
-        if blocked {
-            self.blocked.set(true);
-            self.arm();
-        } else {
+        drop(sending);
+        if self.has_room() {
             let writers = self.writers.take();
             writers.into_iter().for_each(Waker::wake);
         }
+        if !self.blocked.get() && !self.outgoing.borrow().is_empty() {
+            self.look_again();
+        }
+    }
+
+    /// Whether those who wait for room may go on.
+    fn has_room(&self) -> bool {
+        self.outgoing.borrow().cost() <= limits::WRITE_LOW_WATER as usize
+    }
+
+    /// Ready when there is room for more, after there was none.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.send();
+        self.wait_until(self.has_room(), cx)
     }
 
     /// Ready when nothing waits to be sent.
     pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.send();
-        if self.outgoing.borrow().is_empty() {
+        let is_empty = self.outgoing.borrow().is_empty();
+        self.wait_until(is_empty, cx)
+    }
+
+    fn wait_until(&self, is_met: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if is_met {
             return Poll::Ready(());
         }
+        let waker = cx.waker().clone();
         let mut writers = self.writers.borrow_mut();
-        if !writers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            writers.push(cx.waker().clone());
+        if !writers.iter().any(|waiting| waiting.will_wake(&waker)) {
+            writers.push(waker);
         }
         Poll::Pending
     }
@@ -228,16 +260,18 @@ impl Source for DatagramLink {
     }
 
     fn ready(&self, _: &Rc<Core>, readiness: Readiness) -> usize {
-        if readiness == Readiness::NONE {
+        let is_second_look = readiness == Readiness::NONE;
+        if is_second_look {
             self.again.set(false);
-        }
-        if readiness.contains(Readiness::WRITE) && self.blocked.replace(false) {
-            self.send();
         }
         if readiness.contains(Readiness::READ) && !self.ended.get() {
             self.readable.set(true);
         }
         let read = if self.readable.get() && !self.lent.get() && !self.again.get() { self.receive() } else { 0 };
+        // Sent after that, because it may ask for another look.
+        if is_second_look || (readiness.contains(Readiness::WRITE) && self.blocked.replace(false)) {
+            self.send();
+        }
         self.arm();
         read
     }
@@ -251,5 +285,21 @@ impl Source for DatagramLink {
         if self.served && how != Interrupt::Refuse {
             self.end();
         }
+    }
+}
+
+/// A mark that is taken back also if a subscriber panics.
+struct Sending<'a>(&'a Cell<bool>);
+
+impl Sending<'_> {
+    fn begin(mark: &Cell<bool>) -> Sending<'_> {
+        mark.set(true);
+        Sending(mark)
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }

@@ -134,7 +134,8 @@ impl UdpSocket {
     }
 
     /// Sends a datagram to a [`SocketAddr`], or to the [`Peer`] that a datagram came from: then it leaves from the address
-    /// that this peer has asked. Waits while 256 KiB of datagrams wait for the system.
+    /// that this peer has asked. Waits while 256 KiB of datagrams wait for the system, each of which counts for 64 bytes more than
+    /// its payload.
     ///
     /// # Errors
     /// [`Error::Io`] when it is too long for any network. That it could not be sent for another reason is logged at level
@@ -153,7 +154,7 @@ impl UdpSocket {
 
     async fn push(&self, payload: &[u8], to: Option<Peer>) -> Result {
         while !self.link.push(payload, to)? {
-            poll_fn(|cx| self.link.poll_sent(cx)).await;
+            poll_fn(|cx| self.link.poll_room(cx)).await;
         }
         Ok(())
     }
@@ -163,7 +164,7 @@ impl UdpSocket {
         poll_fn(|cx| self.link.poll_sent(cx)).await;
     }
 
-    /// Bytes that are queued and not yet handed to the system.
+    /// Bytes that are queued and not yet handed to the system. Each datagram counts for 64 more than its payload.
     pub fn queued(&self) -> usize {
         self.link.queued()
     }

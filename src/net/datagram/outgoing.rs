@@ -1,6 +1,7 @@
 //! Datagrams that wait to be sent.
 
 use crate::io::{BATCH, DatagramSocket, Peer, SendBatch};
+use crate::limits;
 use std::collections::VecDeque;
 use std::io;
 use std::task::Poll;
@@ -15,11 +16,15 @@ pub(super) struct Outgoing {
     batch: SendBatch,
 }
 
-/// What went wrong.
-pub(super) enum Failed {
-    /// A datagram that was sent before found nobody.
+/// What became of one system call.
+pub(super) enum Step {
+    /// The socket has taken so many.
+    Sent(usize),
+    /// The socket takes no more.
+    Blocked,
+    /// An earlier datagram found no peer; none was sent.
     Earlier(io::Error),
-    /// This one could not be sent.
+    /// The first one could not be sent, and is dropped.
     Lost(io::Error, Option<Peer>),
 }
 
@@ -28,10 +33,17 @@ struct Datagram {
     to: Option<Peer>,
 }
 
+/// What a datagram counts for in a queue: its payload, and what it costs besides, so that empty ones are bounded, too.
+pub(super) fn cost(payload: usize) -> usize {
+    payload + limits::DATAGRAM_OVERHEAD
+}
+
+const _: () = assert!(size_of::<Datagram>() <= limits::DATAGRAM_OVERHEAD);
+
 impl Outgoing {
     pub(super) fn push(&mut self, payload: &[u8], to: Option<Peer>) {
         // A queue that never runs empty must not keep what is sent; each byte is moved once, on average.
-        if self.start > self.len() {
+        if self.start > self.payloads.len() - self.start {
             self.payloads.drain(..self.start);
             self.start = 0;
         }
@@ -39,9 +51,14 @@ impl Outgoing {
         self.datagrams.push_back(Datagram { length: payload.len(), to });
     }
 
-    /// Bytes that wait.
+    /// What those that wait count for.
+    pub(super) fn cost(&self) -> usize {
+        self.payloads.len() - self.start + self.datagrams.len() * cost(0)
+    }
+
+    /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.payloads.len() - self.start
+        self.datagrams.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -53,34 +70,28 @@ impl Outgoing {
         self.datagrams.len() >= BATCH
     }
 
-    /// Sends as many as the socket takes; says whether it takes no more.
-    pub(super) fn send(&mut self, socket: &DatagramSocket, mut failed: impl FnMut(Failed)) -> bool {
-        while !self.is_empty() {
-            let mut start = self.start;
-            let payloads = &self.payloads;
-            let batch = self.datagrams.iter().map(|datagram| {
-                let payload = &payloads[start..start + datagram.length];
-                start += datagram.length;
-                (payload, datagram.to)
-            });
-            match self.batch.send(socket, batch) {
-                Poll::Ready(Ok(sent)) => {
-                    for _ in 0..sent {
-                        self.pop();
-                    }
+    /// Sends by one system call. It reports, and calls nothing: the queue is borrowed meanwhile.
+    pub(super) fn send(&mut self, socket: &DatagramSocket) -> Step {
+        let mut start = self.start;
+        let payloads = &self.payloads;
+        let batch = self.datagrams.iter().map(|datagram| {
+            let payload = &payloads[start..start + datagram.length];
+            start += datagram.length;
+            (payload, datagram.to)
+        });
+        match self.batch.send(socket, batch) {
+            Poll::Ready(Ok(sent)) => {
+                for _ in 0..sent {
+                    self.pop();
                 }
-                // The peer's answer to an earlier one (ICMP), of a connected socket. This one was not tried (udp(7)).
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    failed(Failed::Earlier(error));
-                }
-                Poll::Ready(Err(error)) => {
-                    let to = self.pop();
-                    failed(Failed::Lost(error, to));
-                }
-                Poll::Pending => return true,
+                Step::Sent(sent)
             }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Step::Sent(0),
+            // The peer's answer to an earlier one (ICMP), of a connected socket. This one was not tried (udp(7)).
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Step::Earlier(error),
+            Poll::Ready(Err(error)) => Step::Lost(error, self.pop()),
+            Poll::Pending => Step::Blocked,
         }
-        false
     }
 
     fn pop(&mut self) -> Option<Peer> {
@@ -108,7 +119,16 @@ mod tests {
                 outgoing.pop();
             }
         }
-        assert_eq!(outgoing.len(), 10 * 400);
+        assert_eq!(outgoing.cost(), 10 * cost(400));
         assert!(outgoing.payloads.capacity() < 100 * 400, "{}", outgoing.payloads.capacity());
+    }
+
+    #[test]
+    fn outgoing_datagrams_count_without_a_payload() {
+        let mut outgoing = Outgoing::default();
+        (0..10).for_each(|_| outgoing.push(&[], None));
+        assert_eq!(outgoing.cost(), 10 * cost(0));
+        outgoing.pop();
+        assert_eq!(outgoing.cost(), 9 * cost(0));
     }
 }
