@@ -419,6 +419,48 @@ fn a_multicast_reaches_those_who_have_joined_on_that_interface() {
     assert_eq!(heard.next(), b"last");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn multicast_group_is_heard_by_the_socket_that_has_joined_it_alone() {
+    for (address, last) in [("udp4://0.0.0.0:0?reuseport=true", 2), ("udp://[::]:0?reuseport=true", 3)] {
+        let group = std::net::IpAddr::from([239, 18, 33, last]);
+        block_on(async {
+            let Ok(mut member) = UdpSocket::bind(address).await else {
+                return assert!(address.contains("[::]"), "no IPv4");
+            };
+            let port = member.local_addr().unwrap().port();
+            let mut other = UdpSocket::bind(address.replace(":0?", &format!(":{port}?"))).await.unwrap();
+            member.join_multicast(group, LOOPBACK).unwrap();
+            let sender = UdpSocket::bind("udp4://127.0.0.1:0").await.unwrap();
+            sender.set_multicast_interface("lo").unwrap();
+            sender.send_to(b"to the group", SocketAddr::new(group, port)).await.unwrap();
+            sender.flush().await;
+            assert_eq!(timeout(PATIENCE, member.recv_from()).await.unwrap().unwrap().0, b"to the group");
+            // The system gives each peer of the port to one of the two; sooner or later the other one has heard something.
+            loop {
+                let direct = UdpSocket::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+                direct.send(b"to the host").await.unwrap();
+                direct.flush().await;
+                if let Ok(heard) = timeout(Duration::from_millis(10), other.recv_from()).await {
+                    assert_eq!(heard.unwrap().0, b"to the host");
+                    break;
+                }
+            }
+        });
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn multicast_groups_of_ipv6_are_heard_only_where_they_are_joined() {
+    // The loopback interface has no route for them, so only what the socket was told can be seen.
+    block_on(async {
+        if let Ok(socket) = UdpSocket::bind("udp6://[::]:0").await {
+            assert!(!socket2::SockRef::from(&socket).multicast_all_v6().unwrap());
+        }
+    });
+}
+
 #[test]
 fn a_peer_always_comes_to_the_same_core() {
     let (sender, heard) = events();

@@ -53,6 +53,7 @@ impl DatagramSocket {
         let socket = socket2::Socket::new(address.domain(), Type::DGRAM, None)?;
         socket.set_nonblocking(true)?;
         options.apply_to_datagrams(&socket)?;
+        hear_joined_groups_only(&socket, address.is_ipv6())?;
         Ok(socket)
     }
 
@@ -145,6 +146,26 @@ impl DatagramSocket {
     fn interface_index(&self, _: &str) -> io::Result<u32> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "interfaces can be named on Linux only"))
     }
+}
+
+/// Has a socket hear the multicast groups that it has joined itself, and not those that any socket of the host has (ip(7),
+/// `IP_MULTICAST_ALL`), as other systems do.
+#[cfg(target_os = "linux")]
+fn hear_joined_groups_only(socket: &socket2::Socket, is_v6: bool) -> io::Result<()> {
+    let of_v4 = socket.set_multicast_all_v4(false);
+    if !is_v6 {
+        return of_v4;
+    }
+    match socket.set_multicast_all_v6(false) {
+        // Not before Linux 4.20.
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOPROTOOPT) => Ok(()),
+        set => set,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hear_joined_groups_only(_: &socket2::Socket, _: bool) -> io::Result<()> {
+    Ok(())
 }
 
 /// Has the kernel tell of each datagram which address was asked (ip(7), RFC 3542 section 6); says whether it does.

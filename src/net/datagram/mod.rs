@@ -177,7 +177,9 @@ impl UdpSocket {
     /// Joins a multicast group: what is sent to it is received here, if it is for this socket's port. On a network interface
     /// that is given by its name (on Linux), or on the one that the system chooses.
     ///
-    /// Each socket that has joined gets every datagram. On a server, join on one core.
+    /// Each socket that has joined gets every datagram, and no other one does: on a server, join on one core. A socket that was
+    /// made elsewhere ([`from_std`](UdpSocket::from_std)) keeps what it was set to; Linux's default is that it hears every group
+    /// that any socket of the host has joined.
     pub fn join_multicast(&self, group: IpAddr, interface: Option<&str>) -> io::Result<()> {
         self.link.socket.multicast(group, interface, true)
     }
