@@ -80,6 +80,10 @@ impl<C: Codec> Framed<C> {
         self.give_back();
         loop {
             let port = self.stream.port();
+            // Out of step with the peer: what was received before is of no use any more, either.
+            if let Some(error) = port.failure().filter(|_| port.has(Flag::ABORT)) {
+                return Poll::Ready(Err(Error::Io(error)));
+            }
             let ended = port.has(Flag::ENDED);
             if let Some(mut ring) = port.take_ring() {
                 let found = self.find_message(&mut ring, ended);
@@ -104,7 +108,7 @@ impl<C: Codec> Framed<C> {
             if ended {
                 return Poll::Ready(Ok(None));
             }
-            if let Some(error) = port.failure() {
+            if let Some(error) = port.read_failure() {
                 return Poll::Ready(Err(Error::Io(error)));
             }
             std::task::ready!(port.poll_news(cx));
@@ -154,6 +158,10 @@ impl<C: Codec> Framed<C> {
     ///
     /// # Errors
     /// [`Error::Encode`] when the codec cannot send this message, [`Error::Io`] when the connection is broken.
+    ///
+    /// Nothing of a message that the codec cannot send arrives. If a large part of it is on its way already, because the codec
+    /// found that out too late, the connection is out of step: from then on all methods fail with
+    /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), and the peer sees a reset when this is dropped.
     ///
     /// # Cancel safety
     /// Safe in that the message is queued as a whole or not at all, and a queued one leaves with the next

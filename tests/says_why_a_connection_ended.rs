@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::*;
 use tiderace::codec::{LengthDelimited, Lines};
-use tiderace::{CloseReason, Conn, Error, Handle, Handler, Result, Server};
+use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, Server, SlowMember};
 
 /// Does what a line says.
 #[derive(Clone)]
@@ -127,6 +127,63 @@ fn by_the_server() {
         let reasons: Vec<_> = (0..21).map(|_| ended.next()).collect();
         assert!(reasons.iter().all(|reason| reason == "shutdown"), "{reasons:?}");
         assert!(ended.is_quiet());
+    }
+}
+
+/// Greets at such length that the peer must read before any of its methods has returned.
+#[derive(Clone)]
+struct Greets {
+    ends: Sender<String>,
+    handles: Sender<Handle<Lines>>,
+    group: Group<Lines>,
+}
+
+impl Handler for Greets {
+    type Codec = Lines;
+
+    async fn on_open(&mut self, conn: &mut Conn<Lines>) -> Result {
+        conn.set_write_marks(1000, 0);
+        self.group.join(conn);
+        let _ = self.handles.send(conn.handle());
+        let greeting = "hello ".repeat(10_000);
+        loop {
+            conn.send(&greeting).await?;
+        }
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<Lines>, _: &str) -> Result {
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Lines>, reason: &CloseReason) {
+        let _ = self.ends.send(reason.to_string());
+    }
+}
+
+#[test]
+fn abort_ends_a_greeting_that_the_peer_does_not_take() {
+    for cores in CORES {
+        let ((ends, ended), (handles, handed)) = (events(), events());
+        let group = Group::with_policy(Lines::with_max(100_000), SlowMember::Disconnect);
+        let greets = Greets { ends, handles, group: group.clone() };
+        let server = serve(cores, Lines::with_max(100_000), move || greets.clone());
+
+        let _by_a_handle = server.connect();
+        handed.next().abort();
+        assert_eq!(ended.next(), "closed here");
+
+        let _by_a_group = server.connect();
+        let _slow = handed.next();
+        until("the group finds its member slow", || {
+            let _ = group.try_send("news");
+            group.skipped() > 0
+        });
+        assert_eq!(ended.next(), "too slow for its group");
+
+        let _by_the_server = server.connect();
+        let _waits = handed.next();
+        server.stop(Duration::ZERO);
+        assert_eq!(ended.next(), "shutdown");
     }
 }
 

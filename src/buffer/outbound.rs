@@ -36,6 +36,9 @@ pub(crate) struct Outbound {
     head: usize,
     /// Bytes in the segments.
     closed: usize,
+    /// Bytes that encoders have written through to the socket, in all; it wraps. How far it has moved while a message was
+    /// encoded says how much of what was queued before that message has left since.
+    through: usize,
 }
 
 enum Segment {
@@ -76,6 +79,21 @@ impl Outbound {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Where [`Outbound::write_through`] stands.
+    #[inline]
+    pub(crate) fn through(&self) -> usize {
+        self.through
+    }
+
+    /// The socket has taken `written` bytes: of the queue, and, behind that, of bytes that are not in it. Says how many these
+    /// are.
+    pub(crate) fn write_through(&mut self, written: usize) -> usize {
+        self.through = self.through.wrapping_add(written);
+        let queued = written.min(self.len());
+        self.advance(queued);
+        written - queued
     }
 
     /// Queues a copy of `bytes`.
@@ -225,22 +243,23 @@ impl Outbound {
             // Something is left, so the cut ends within a segment, and in the first one behind `head`.
             let Some(last) = self.segments.back_mut() else { return };
             let cut = excess.min(last.bytes().len());
+            self.closed -= cut;
+            excess -= cut;
             last.truncate(last.bytes().len() - cut);
             if last.bytes().is_empty() {
                 self.segments.pop_back();
             }
-            self.closed -= cut;
-            excess -= cut;
         }
     }
 
     /// Forgets everything; a tail of the usual size is kept for the next borrower.
     #[inline(always)]
     pub(crate) fn clear(&mut self) {
+        // Before shared bytes are released, because their owner's drop might panic.
+        (self.head, self.end, self.closed) = (0, 0, 0);
         if self.segments.capacity() > 0 || self.tail.len() > SEGMENT {
             self.release();
         }
-        (self.head, self.end, self.closed) = (0, 0, 0);
     }
 
     #[cold]

@@ -10,7 +10,7 @@ const DIRECT: usize = 16 * 1024;
 
 /// A socket that takes bytes past the queue.
 pub(crate) trait Direct {
-    /// Writes the queue and then `bytes`; says how many of `bytes` were taken and takes the queue's part off the queue.
+    /// Writes the queue and then `bytes`; says how many of `bytes` were taken, and has the queue note all that was.
     fn write_through(&self, queue: &mut Outbound, bytes: &[u8]) -> usize;
 }
 
@@ -22,19 +22,13 @@ pub(crate) trait Direct {
 pub struct Output<'a> {
     queue: &'a mut Outbound,
     direct: Option<&'a dyn Direct>,
-    written_through: bool,
     is_last: bool,
 }
 
 impl<'a> Output<'a> {
     #[inline]
     pub(crate) fn new(queue: &'a mut Outbound, direct: Option<&'a dyn Direct>) -> Self {
-        Output { queue, direct, written_through: false, is_last: false }
-    }
-
-    /// Whether a part of the message is on its way already, so that it cannot be taken back.
-    pub(crate) fn is_written_through(&self) -> bool {
-        self.written_through
+        Output { queue, direct, is_last: false }
     }
 
     /// This message is the connection's last: it is closed when the message is delivered, as
@@ -54,7 +48,7 @@ impl<'a> Output<'a> {
         if bytes.len() < DIRECT {
             self.queue.push(bytes);
         } else {
-            self.written_through |= put_large(self.queue, self.direct, bytes);
+            put_large(self.queue, self.direct, bytes);
         }
     }
 
@@ -76,7 +70,7 @@ impl<'a> Output<'a> {
             return self.queue.push_between(header, payload, trailer);
         }
         self.queue.push(&header);
-        self.written_through |= put_large(self.queue, self.direct, payload);
+        put_large(self.queue, self.direct, payload);
         self.queue.push(&trailer);
     }
 
@@ -93,14 +87,13 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Says whether some of it was written. Takes the fields, not the [`Output`], which can so stay in registers.
+/// Takes the fields, not the [`Output`], which can so stay in registers.
 #[cold]
-fn put_large(queue: &mut Outbound, direct: Option<&dyn Direct>, bytes: &[u8]) -> bool {
+fn put_large(queue: &mut Outbound, direct: Option<&dyn Direct>, bytes: &[u8]) {
     let written = direct.map_or(0, |direct| direct.write_through(queue, bytes));
     if written < bytes.len() {
         queue.push(&bytes[written..]);
     }
-    written > 0
 }
 
 impl io::Write for Output<'_> {

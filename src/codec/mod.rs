@@ -226,7 +226,10 @@ pub trait Encoder<M: ?Sized> {
     /// Why a message cannot be sent.
     type Error: StdError + Send + Sync + 'static;
 
-    /// Appends `message` to `output`. What was put before an error is taken back, so that the stream stays in step.
+    /// Appends `message` to `output`. What was put before an error, or a panic, is taken back, so that the stream stays in step.
+    ///
+    /// A slice of 16 KiB or more goes to the socket at once. Check what can be refused before that: a message that is refused
+    /// when a part of it has left ends the connection with a reset, because the peer would take whatever followed for the rest.
     fn encode(&mut self, message: &M, output: &mut Output<'_>) -> Result<(), Self::Error>;
 }
 

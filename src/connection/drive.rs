@@ -182,7 +182,7 @@ impl<H: Handler> Session<H> {
                     return Err(End(CloseReason::EndOfStream));
                 }
             }
-            if let Some(error) = self.port().failure() {
+            if let Some(error) = self.port().read_failure() {
                 return Err(End(CloseReason::Reset(error)));
             }
             if self.port().take(Flag::QUIET) {

@@ -230,13 +230,15 @@ pub(crate) fn visit<C: Codec>(core: &runtime::Core, visit: impl Fn(Handle<C>)) -
     visited
 }
 
-/// Queues a message outside of the connection's own task. A panic of the encoder ends that connection, not its core and
-/// not who sends.
+/// Queues a message outside of the connection's own task. A panic of the encoder ends that connection, as one in its handler
+/// does, not its core and not the sender.
 fn queue<E: Encoder<M> + 'static, M>(link: &Link<E>, message: &M) -> crate::Result {
-    let Ok(queued) = catch_unwind(AssertUnwindSafe(|| link.push_anyway(message))) else {
-        tracing::error!("an encoder panicked over a message from a handle");
-        link.notify(Flag::ABORT);
-        return Err(Error::Closed);
+    let queued = match catch_unwind(AssertUnwindSafe(|| link.push_anyway(message))) {
+        Ok(queued) => queued,
+        Err(panic) => {
+            link.end_for_panic(runtime::panic_message(&*panic));
+            return Err(Error::Closed);
+        }
     };
     sent(link);
     queued.map_err(error)

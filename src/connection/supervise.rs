@@ -38,6 +38,9 @@ impl<F: Future> Future for Supervise<'_, F> {
         match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
             Ok(Poll::Pending) => {
                 this.port.flush();
+                if !this.port.has(Flag::WAITING) {
+                    this.port.hear_of_aborts(cx);
+                }
                 if this.port.has(Flag::TIMED) {
                     return this.port.poll_deadlines(cx).map(|limit| Err(CloseReason::Timeout(limit)));
                 }
@@ -51,7 +54,9 @@ impl<F: Future> Future for Supervise<'_, F> {
 
 #[cold]
 fn aborted(port: &Port) -> CloseReason {
-    if port.has(Flag::TOO_SLOW) {
+    if let Some(message) = port.take_panic() {
+        CloseReason::Panic(message)
+    } else if port.has(Flag::TOO_SLOW) {
         CloseReason::TooSlow
     } else if port.has(Flag::STOP) {
         CloseReason::Shutdown

@@ -9,8 +9,9 @@ pub(crate) struct Flag(u32);
 impl Flag {
     /// The socket may have bytes that were not read. Edges are not repeated, so this remembers them.
     pub(crate) const READABLE: Flag = Flag(1);
-    /// The peer has said that it will send no more: read on until the end shows.
-    pub(crate) const END_NEAR: Flag = Flag(1 << 1);
+    /// Read until the socket would block: a short read might stop before the end of the stream, or before an urgent byte or
+    /// a descriptor that came with the bytes.
+    pub(crate) const READ_ON: Flag = Flag(1 << 1);
     /// The end of the peer's stream has been read.
     pub(crate) const ENDED: Flag = Flag(1 << 2);
     /// The last write found the socket full; an edge will come.

@@ -129,6 +129,10 @@ impl AsyncRead for Stream {
     /// Reads what the reactor has received.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut [u8]) -> Poll<io::Result<usize>> {
         let port = self.port();
+        // What was sent is out of step with the peer, and so is what it answers.
+        if let Some(error) = port.failure().filter(|_| port.has(Flag::ABORT)) {
+            return Poll::Ready(Err(error));
+        }
         loop {
             if let Some(mut ring) = port.take_ring() {
                 let n = ring.len().min(to.len());
@@ -140,7 +144,7 @@ impl AsyncRead for Stream {
             if port.has(Flag::ENDED) || to.is_empty() {
                 return Poll::Ready(Ok(0));
             }
-            if let Some(error) = port.failure() {
+            if let Some(error) = port.read_failure() {
                 return Poll::Ready(Err(error));
             }
             ready!(port.poll_news(cx));

@@ -273,7 +273,7 @@ async fn read_head(stream: &Stream) -> Result<Vec<u8>> {
             if port.has(Flag::ENDED) {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
             }
-            if let Some(error) = port.failure() {
+            if let Some(error) = port.read_failure() {
                 return Poll::Ready(Err(error.into()));
             }
             ready!(port.poll_news(cx));

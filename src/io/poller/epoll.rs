@@ -1,8 +1,8 @@
 //! Linux: edge-triggered, registered once, one system call a wait.
 //!
 //! The descriptor is that of `polling`'s poller, but `Poller::wait` itself would make five system calls where one does.
-//! Three more differences from it: EPOLLRDHUP is asked for, because an end of stream that comes in the same edge as the
-//! last bytes is never reported again; a notification is an edge of an eventfd, which nobody has to read; and the
+//! Three more differences from it: EPOLLRDHUP and EPOLLPRI are asked for, because an end of stream that comes in the same
+//! edge as the last bytes is never reported again, and neither are the bytes behind an urgent one; a notification is an edge of an eventfd, which nobody has to read; and the
 //! deadline sits in a timerfd that is set only when an earlier one is wanted, and counts nanoseconds where epoll_wait(2)
 //! counts milliseconds.
 
@@ -60,7 +60,7 @@ impl Opened {
 
 impl Epoll {
     pub(super) fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
-        let both = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let both = EventFlags::IN | EventFlags::PRI | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.opened.poller, socket, EventData::new_u64(key as u64), both)?)
     }
 
@@ -120,11 +120,11 @@ impl Epoll {
 fn readiness(flags: EventFlags) -> Readiness {
     // EPOLLERR and EPOLLHUP come unasked and mean that both directions answer at once, if only with an error.
     let gone = flags.intersects(EventFlags::ERR | EventFlags::HUP);
-    let end = gone || flags.contains(EventFlags::RDHUP);
+    let more = gone || flags.intersects(EventFlags::RDHUP | EventFlags::PRI);
     Readiness::NONE
-        .with(Readiness::READ, end || flags.contains(EventFlags::IN))
+        .with(Readiness::READ, more || flags.contains(EventFlags::IN))
         .with(Readiness::WRITE, gone || flags.contains(EventFlags::OUT))
-        .with(Readiness::END, end)
+        .with(Readiness::MORE, more)
 }
 
 impl Notifier {

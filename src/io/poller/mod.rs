@@ -27,8 +27,9 @@ impl Readiness {
     pub(crate) const NONE: Readiness = Readiness(0);
     /// Reading will not block.
     pub(crate) const READ: Readiness = Readiness(1);
-    /// The peer has ended its stream or the connection is gone: read to the end now, no further event will say so.
-    pub(crate) const END: Readiness = Readiness(2);
+    /// Read until the socket would block, because no further event will say that there is more: the peer has ended its stream,
+    /// the connection is gone, or urgent data stands in the stream, where a read stops before it.
+    pub(crate) const MORE: Readiness = Readiness(2);
     /// Writing will not block.
     pub(crate) const WRITE: Readiness = Readiness(4);
 

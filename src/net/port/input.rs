@@ -19,7 +19,7 @@ impl Port {
             self.unblock();
         }
         let readable = Flag::NONE.with(Flag::READABLE, readiness.contains(Readiness::READ));
-        self.state.set(readable.with(Flag::END_NEAR, readiness.contains(Readiness::END)));
+        self.state.set(readable.with(Flag::READ_ON, readiness.contains(Readiness::MORE)));
         // One that is to be looked at again waits for its turn: an event is no reason to be before others.
         let closed_to_input = Flag::LENT.or(Flag::PAUSED).or(Flag::ENDED).or(Flag::AGAIN);
         let read = if self.has(Flag::READABLE) && !self.has(closed_to_input) { self.drain() } else { 0 };
@@ -44,12 +44,15 @@ impl Port {
             match self.socket.recv(ring.spare()) {
                 Poll::Ready(Ok(0)) => {
                     self.state.clear(Flag::READABLE);
-                    self.state.set(Flag::ENDED.or(Flag::NEWS));
+                    match self.reset_by_write() {
+                        Some(reset) => self.fail(&reset),
+                        None => self.state.set(Flag::ENDED.or(Flag::NEWS)),
+                    }
                 }
                 Poll::Ready(Ok(read)) => {
                     total += read;
-                    // A short read has emptied the socket. Only an end that is near must be read for by itself.
-                    if read < room && !self.has(Flag::END_NEAR) {
+                    // A short read has emptied the socket, unless more is known to stand behind it.
+                    if read < room && !self.has(Flag::READ_ON) {
                         self.state.clear(Flag::READABLE);
                     }
                     if self.has(Flag::DISCARD) {
@@ -85,9 +88,20 @@ impl Port {
         }
         let deaf = Flag::READABLE.or(Flag::PAUSED).or(Flag::ENDED);
         let interest = Readiness::NONE
-            .with(Readiness::READ, !self.has(deaf) && !self.is_failed())
+            .with(Readiness::READ, !self.has(deaf) && !self.is_gone())
             .with(Readiness::WRITE, self.has(Flag::BLOCKED));
         self.core.arm(self.key, self.socket.as_fd(), interest);
+    }
+
+    /// Has everything read that the kernel holds, and then the end: no event might come for it any more.
+    pub(super) fn read_on(&self) {
+        if self.has(Flag::ENDED) || self.is_gone() {
+            return;
+        }
+        self.state.set(Flag::READABLE.or(Flag::READ_ON));
+        if !self.has(Flag::LENT.or(Flag::PAUSED)) {
+            self.look_again();
+        }
     }
 
     fn look_again(&self) {
@@ -160,9 +174,21 @@ impl Port {
             self.peer_is_awaited();
         }
         self.state.set(Flag::WAITING);
+        self.register_reader(cx);
+        Poll::Pending
+    }
+
+    #[inline]
+    pub(super) fn register_reader(&self, cx: &mut Context<'_>) {
         let waker = self.reader.take().filter(|waker| waker.will_wake(cx.waker()));
         self.reader.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
-        Poll::Pending
+    }
+
+    /// Has the connection's task woken by what is stated from now on, also where a method of the handler waits for something
+    /// else: an abort must end that. A task that has waited for news is known already.
+    #[cold]
+    pub(crate) fn hear_of_aborts(&self, cx: &mut Context<'_>) {
+        self.register_reader(cx);
     }
 
     /// States a fact and wakes the reader for it.

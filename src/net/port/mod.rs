@@ -8,6 +8,7 @@
 //! The ring and the write queue are borrowed from the core's pool while they hold bytes, and only then.
 
 mod deadlines;
+mod encoding;
 mod hand_over;
 mod input;
 mod output;
@@ -65,8 +66,9 @@ pub(crate) struct Port {
     state: State,
     /// The size of the next ring.
     class: Cell<Class>,
-    /// The error number that ended the connection; 0: none. No system has any above 4,095.
-    failure: Cell<u16>,
+    /// The error number that ended the connection; 0: none; negative: it ended the sending, and there may be more to receive.
+    /// No system has a number above 4,095.
+    failure: Cell<i16>,
     limits: Cell<Limits>,
     ring: Cell<Option<Box<Ring>>>,
     outbound: Cell<Option<Box<Outbound>>>,
@@ -92,6 +94,8 @@ struct Rare {
     kept: RefCell<Vec<Box<dyn Any>>>,
     /// Takes the socket when the handler has given it up.
     taker: Cell<Option<Taker>>,
+    /// What an encoder said when it panicked outside of the connection's task.
+    panic: Cell<Option<String>>,
 }
 
 /// Takes a socket over, on its core.
@@ -186,13 +190,20 @@ impl Port {
         self.limits.set(limits);
     }
 
-    /// Why the socket is of no more use, if it is not.
+    /// Why nothing can be sent any more, if the socket has failed. What has arrived before that can still be received.
     #[inline]
     pub(crate) fn failure(&self) -> Option<io::Error> {
         match self.failure.get() {
             0 => None,
-            number => Some(io::Error::from_raw_os_error(number.into())),
+            number => Some(io::Error::from_raw_os_error(number.abs().into())),
         }
+    }
+
+    /// Why nothing can be received any more, if the socket has failed. A connection that is paused receives nothing, so it
+    /// ends with a failed write.
+    #[inline]
+    pub(crate) fn read_failure(&self) -> Option<io::Error> {
+        self.failure().filter(|_| self.is_gone() || self.has(Flag::PAUSED))
     }
 
     #[inline]
@@ -200,12 +211,59 @@ impl Port {
         self.failure.get() != 0
     }
 
-    pub(crate) fn fail(&self, error: &io::Error) {
-        if !self.is_failed() {
-            let number = error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error());
-            self.failure.set(number as u16);
+    /// Whether the socket has failed for both directions.
+    #[inline]
+    pub(super) fn is_gone(&self) -> bool {
+        self.failure.get() > 0
+    }
+
+    /// The failure of a write by which the peer's stream has ended, too. A broken pipe is none: there the peer had ended its
+    /// stream before it reset the connection, or it only takes nothing any more.
+    #[cold]
+    pub(super) fn reset_by_write(&self) -> Option<io::Error> {
+        self.failure().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
+    /// An encoder has panicked outside of the connection's task: that ends, and what was queued before is delivered.
+    #[cold]
+    pub(crate) fn end_for_panic(&self, message: String) {
+        self.rare().panic.set(Some(message));
+        self.notify(Flag::ABORT);
+    }
+
+    /// What it said, if that is why the connection was aborted. An abort does not deliver, so it is none from here on, unless
+    /// a part of the encoder's message is on its way.
+    #[cold]
+    pub(crate) fn take_panic(&self) -> Option<String> {
+        let message = self.rare.get()?.panic.take()?;
+        if !self.is_gone() {
+            self.state.clear(Flag::ABORT);
         }
-        self.state.clear(Flag::READABLE.or(Flag::BLOCKED));
+        Some(message)
+    }
+
+    /// Neither direction works any more.
+    #[cold]
+    pub(crate) fn fail(&self, error: &io::Error) {
+        if !self.is_gone() {
+            self.failure.set(number(error));
+        }
+        self.state.clear(Flag::READABLE);
+        self.end_output();
+    }
+
+    /// Nothing can be sent any more. What the peer had sent before that is in the kernel, and is read until its end shows.
+    #[cold]
+    pub(crate) fn fail_write(&self, error: &io::Error) {
+        if !self.is_failed() {
+            self.failure.set(-number(error));
+        }
+        self.read_on();
+        self.end_output();
+    }
+
+    fn end_output(&self) {
+        self.state.clear(Flag::BLOCKED);
         self.state.set(Flag::SHUT);
         // What is queued can go nowhere.
         if let Some(mut outbound) = self.outbound.take() {
@@ -221,6 +279,10 @@ impl Port {
     pub(crate) fn deregister(&self) {
         self.core.deregister(self.key, false);
     }
+}
+
+fn number(error: &io::Error) -> i16 {
+    error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error()) as i16
 }
 
 impl Drop for Port {

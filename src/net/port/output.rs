@@ -1,5 +1,6 @@
 //! Output: from the encoder into the write queue, from the queue to the socket.
 
+use super::encoding::Encoding;
 use super::{Port, Rare, WriteEvent};
 use crate::buffer::{Direct, Outbound, Output};
 use crate::codec::Decoder;
@@ -43,8 +44,8 @@ impl Port {
         self.limits.get().high as usize
     }
 
-    /// Gives an encoder the write queue, unless more than `high` bytes are in it. An encoder that fails half-way leaves
-    /// nothing behind.
+    /// Gives an encoder the write queue, unless more than `high` bytes are in it. An encoder that fails half-way, or panics,
+    /// leaves nothing behind.
     #[inline(always)]
     pub(crate) fn with_output<E>(
         &self,
@@ -54,32 +55,23 @@ impl Port {
         if self.has(Flag::SHUT) {
             return Err(Unsent::Closed);
         }
-        let mut queue = match self.outbound.take() {
+        let queue = match self.outbound.take() {
             Some(queue) => queue,
             None => self.core.pool.borrow_mut().outbound(),
         };
-        let before = queue.len();
-        if before > high {
+        if queue.len() > high {
             self.outbound.set(Some(queue));
             return Err(Unsent::Full);
         }
-        let mut output = Output::new(&mut queue, Some(self));
-        match encode(&mut output) {
-            Ok(()) => {
-                let is_last = output.is_last();
-                self.core.meter.unwritten(&self.unwritten, queue.len());
-                self.outbound.set(Some(queue));
-                if is_last {
-                    self.notify(Flag::CLOSE);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                let written_through = output.is_written_through();
-                self.take_back(queue, before, written_through);
-                Err(Unsent::Refused(error))
-            }
+        let mut encoding = Encoding::new(self, queue);
+        let mut output = encoding.output();
+        encode(&mut output).map_err(Unsent::Refused)?;
+        let is_last = output.is_last();
+        encoding.succeeded();
+        if is_last {
+            self.notify(Flag::CLOSE);
         }
+        Ok(())
     }
 
     /// Sends what a decoder answers by itself, however much is queued.
@@ -89,17 +81,6 @@ impl Port {
             decoder.answer(output);
             Ok::<_, Infallible>(())
         });
-    }
-
-    /// Leaves nothing of a message in the queue that had `before` bytes.
-    #[cold]
-    fn take_back(&self, mut queue: Box<Outbound>, before: usize, written_through: bool) {
-        queue.truncate(before);
-        self.outbound.set(Some(queue));
-        if written_through {
-            // A part of it is on its way: the stream is out of step for good.
-            self.notify(Flag::ABORT);
-        }
     }
 
     /// Writes as much of the queue as the socket takes.
@@ -124,7 +105,7 @@ impl Port {
                     total += written;
                 }
                 Poll::Ready(Err(error)) => {
-                    self.fail(&error);
+                    self.fail_write(&error);
                     queue.clear();
                     left = 0;
                 }
@@ -236,6 +217,9 @@ impl Port {
         let room = self.poll_room(cx);
         if room.is_ready() {
             self.state.clear(Flag::WAITING);
+        } else {
+            // It might never have waited for news.
+            self.register_reader(cx);
         }
         room
     }
@@ -297,7 +281,7 @@ impl Port {
         let sent = self.socket.send(bytes);
         match &sent {
             Poll::Pending => self.block(),
-            Poll::Ready(Err(error)) => self.fail(error),
+            Poll::Ready(Err(error)) => self.fail_write(error),
             Poll::Ready(Ok(written)) => self.core.meter.written(*written),
         }
         sent
@@ -324,16 +308,14 @@ impl Direct for Port {
         }
         match queue.with_slices(bytes, |slices| self.socket.send_vectored(slices)) {
             Poll::Ready(Ok(written)) => {
-                let queued = written.min(queue.len());
-                queue.advance(queued);
                 self.core.meter.written(written);
                 if self.has(Flag::TIMED) {
                     self.touch();
                 }
-                written - queued
+                queue.write_through(written)
             }
             Poll::Ready(Err(error)) => {
-                self.fail(&error);
+                self.fail_write(&error);
                 0
             }
             Poll::Pending => {

@@ -1,0 +1,64 @@
+//! A write queue in the hands of an encoder, and how it comes back from one that fails.
+
+use super::Port;
+use crate::buffer::{Outbound, Output};
+use crate::net::Flag;
+use rustix::io::Errno;
+
+/// The write queue while a message is encoded. Dropped before [`Encoding::succeeded`], by an error or by a panic, it takes the
+/// message back and leaves what was queued before.
+pub(super) struct Encoding<'a> {
+    port: &'a Port,
+    /// `None` when the message is encoded.
+    queue: Option<Box<Outbound>>,
+    /// How many bytes were queued before the message.
+    before: usize,
+    /// What encoders had written through until then.
+    through: usize,
+}
+
+impl<'a> Encoding<'a> {
+    #[inline(always)]
+    pub(super) fn new(port: &'a Port, queue: Box<Outbound>) -> Encoding<'a> {
+        let (before, through) = (queue.len(), queue.through());
+        Encoding { port, queue: Some(queue), before, through }
+    }
+
+    #[inline(always)]
+    pub(super) fn output(&mut self) -> Output<'_> {
+        Output::new(self.queue.as_mut().expect("it is there until the message is encoded"), Some(self.port))
+    }
+
+    /// Leaves the message in the queue.
+    #[inline(always)]
+    pub(super) fn succeeded(mut self) {
+        if let Some(queue) = self.queue.take() {
+            self.port.core.meter.unwritten(&self.port.unwritten, queue.len());
+            self.port.outbound.set(Some(queue));
+        }
+    }
+
+    #[cold]
+    fn take_back(&self, mut queue: Box<Outbound>) {
+        // The encoder may have written to the socket, where what was queued before goes first.
+        let written = queue.through().wrapping_sub(self.through);
+        queue.truncate(self.before.saturating_sub(written));
+        self.port.core.meter.unwritten(&self.port.unwritten, queue.len());
+        self.port.outbound.set(Some(queue));
+        if written > self.before {
+            // A part of the message is on its way. Whatever came behind it, the peer would take for the rest.
+            self.port.fail(&Errno::CONNABORTED.into());
+            let _ = self.port.socket.reset_on_close();
+            self.port.notify(Flag::ABORT);
+        }
+    }
+}
+
+impl Drop for Encoding<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            self.take_back(queue);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What was sent arrives, whatever becomes of the messages behind it, and of a message that is refused nothing arrives.
+
+mod support;
+
+use bytes::Bytes;
+use futures_lite::future::poll_once;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::mpsc::Sender;
+use std::task::Poll;
+use support::*;
+use tiderace::codec::{Decoder, Encoder, Input, Output};
+use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, block_on, connect};
+
+/// A message is a list of these, so that an encoder may fail between any two.
+enum Piece {
+    Copied(Vec<u8>),
+    Shared(Bytes),
+    Refused,
+    Panics,
+}
+
+use Piece::{Copied, Panics, Refused, Shared};
+
+#[derive(Clone)]
+struct Pieces;
+
+impl Decoder for Pieces {
+    type Item<'a> = &'a [u8];
+    type Error = Infallible;
+
+    fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, Infallible> {
+        Ok(Some(input.len()).filter(|length| *length > 0))
+    }
+
+    fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<&'a [u8], Infallible> {
+        Ok(frame)
+    }
+}
+
+impl Encoder<Vec<Piece>> for Pieces {
+    type Error = std::fmt::Error;
+
+    fn encode(&mut self, pieces: &Vec<Piece>, output: &mut Output<'_>) -> Result<(), std::fmt::Error> {
+        for piece in pieces {
+            match piece {
+                Copied(bytes) => output.put_slice(bytes),
+                Shared(bytes) => output.put_bytes(bytes.clone()),
+                Refused => return Err(std::fmt::Error),
+                Panics => panic!("in the encoder"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// More than any socket takes while its peer does not read.
+const MUCH: usize = 16_000_000;
+/// Goes to the socket at once.
+const LARGE: usize = 20_000;
+
+fn copied(text: &str) -> Vec<Piece> {
+    vec![Copied(text.into())]
+}
+
+/// Messages in this order, the one that fails included; then it closes. It tells how it ended.
+#[derive(Clone)]
+struct Sends {
+    messages: fn() -> Vec<Vec<Piece>>,
+    told: Sender<CloseReason>,
+}
+
+impl Handler for Sends {
+    type Codec = Pieces;
+
+    async fn on_message(&mut self, conn: &mut Conn<Pieces>, _: &[u8]) -> Result {
+        conn.set_write_marks(u32::MAX, 0);
+        for message in (self.messages)() {
+            match conn.send(&message).await {
+                Err(Error::Encode(_)) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        conn.close();
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Pieces>, reason: &CloseReason) {
+        let reason = match reason {
+            CloseReason::Closed => CloseReason::Closed,
+            CloseReason::Reset(error) => CloseReason::Reset(error.kind().into()),
+            CloseReason::Panic(message) => CloseReason::Panic(message.clone()),
+            other => CloseReason::Panic(format!("another reason: {other}")),
+        };
+        let _ = self.told.send(reason);
+    }
+}
+
+/// What arrives of the messages, and how the connection ends for both sides.
+fn arrives(cores: usize, messages: fn() -> Vec<Vec<Piece>>) -> (Vec<u8>, std::io::Result<()>, CloseReason) {
+    let (told, reasons) = events();
+    let sends = Sends { messages, told };
+    let server = serve(cores, Pieces, move || sends.clone());
+    let mut stream = server.connect();
+    stream.write_all(b"go").unwrap();
+    let mut all = Vec::new();
+    let end = stream.read_to_end(&mut all).map(drop);
+    (all, end, reasons.next())
+}
+
+#[test]
+fn refused_message_leaves_nothing_behind_where_older_bytes_left_meanwhile() {
+    for cores in CORES {
+        let (all, end, reason) = arrives(cores, || {
+            let refused = vec![Copied(b"not this".into()), Copied(vec![b'n'; LARGE]), Refused];
+            vec![vec![Shared(Bytes::from(vec![b'a'; MUCH]))], refused, copied("last")]
+        });
+        assert_eq!(all.len(), MUCH + 4);
+        assert!(all[..MUCH].iter().all(|byte| *byte == b'a') && all.ends_with(b"last"));
+        assert!(end.is_ok() && matches!(reason, CloseReason::Closed), "{end:?}, {reason}");
+    }
+}
+
+#[test]
+fn refused_message_that_is_on_its_way_resets_the_connection() {
+    for cores in CORES {
+        let (all, end, reason) =
+            arrives(cores, || vec![vec![Copied(vec![b'n'; MUCH]), Refused], copied("not this"), copied("not this")]);
+        assert!(all.iter().all(|byte| *byte == b'n'));
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert!(
+            matches!(&reason, CloseReason::Reset(error) if error.kind() == ErrorKind::ConnectionAborted),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn refused_message_that_is_on_its_way_ends_a_stream_driven_by_hand() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    block_on(async {
+        for as_stream in [false, true] {
+            let mut framed = connect(&*address).await.unwrap().framed(Pieces);
+            let (mut peer, _) = listener.accept().unwrap();
+            peer.write_all(b"an answer").unwrap();
+            let partly = vec![Copied(vec![b'n'; MUCH]), Refused];
+            assert!(matches!(framed.feed(&partly).await, Err(Error::Encode(_))));
+            let aborted =
+                |error: Error| matches!(error, Error::Io(error) if error.kind() == ErrorKind::ConnectionAborted);
+            if as_stream {
+                use futures_lite::{AsyncReadExt, AsyncWriteExt};
+                let mut stream = framed.into_stream();
+                assert_eq!(stream.write(b"not this").await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
+                assert_eq!(stream.read(&mut [0; 10]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
+            } else {
+                for _ in 0..2 {
+                    assert!(aborted(framed.send(&copied("not this")).await.unwrap_err()));
+                    assert!(aborted(framed.flush().await.unwrap_err()));
+                    assert!(aborted(framed.next().await.unwrap_err()));
+                    assert!(aborted(framed.finish().await.unwrap_err()));
+                }
+                drop(framed);
+            }
+            let mut all = Vec::new();
+            assert_eq!(peer.read_to_end(&mut all).unwrap_err().kind(), ErrorKind::ConnectionReset);
+            assert!(all.iter().all(|byte| *byte == b'n'));
+        }
+    });
+}
+
+#[test]
+fn encoder_that_panics_leaves_the_earlier_messages() {
+    for cores in CORES {
+        let messages =
+            || vec![copied("one "), vec![Shared(Bytes::from(vec![b'2'; 5000]))], vec![Copied(b"no".into()), Panics]];
+        let (all, end, reason) = arrives(cores, messages);
+        assert_eq!(all, [b"one ", &[b'2'; 5000][..]].concat());
+        assert!(end.is_ok());
+        assert!(matches!(&reason, CloseReason::Panic(message) if message == "in the encoder"), "{reason}");
+    }
+}
+
+#[test]
+fn encoder_that_panics_over_a_part_on_its_way_resets_the_connection() {
+    let (all, end, reason) = arrives(1, || vec![vec![Copied(vec![b'n'; MUCH]), Panics]]);
+    assert!(all.iter().all(|byte| *byte == b'n'));
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(matches!(&reason, CloseReason::Panic(message) if message == "in the encoder"), "{reason}");
+}
+
+/// Gives its handle away, and waits for ever.
+#[derive(Clone)]
+struct Waits {
+    handles: Sender<Handle<Pieces>>,
+    told: Sender<String>,
+}
+
+impl Handler for Waits {
+    type Codec = Pieces;
+
+    async fn on_open(&mut self, conn: &mut Conn<Pieces>) -> Result {
+        let _ = self.handles.send(conn.handle());
+        std::future::pending().await
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<Pieces>, _: &[u8]) -> Result {
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Pieces>, reason: &CloseReason) {
+        let _ = self.told.send(reason.to_string());
+    }
+}
+
+#[test]
+fn encoder_that_panics_over_a_handles_message_leaves_the_earlier_ones() {
+    for cores in CORES {
+        let ((handles, handed), (told, reasons)) = (events(), events());
+        let waits = Waits { handles, told };
+        let server = serve(cores, Pieces, move || waits.clone());
+        let mut stream = server.connect();
+        let handle = handed.next();
+        // In one turn of the core, so that nothing leaves before the panic.
+        let same = handle.clone();
+        server.handle.run_on(handle.id().core(), move || {
+            same.try_send(copied("one ")).unwrap();
+            same.try_send(copied("two")).unwrap();
+            let _ = same.try_send(vec![Copied(b"no".into()), Panics]);
+        });
+        assert_eq!(read_to_end(&mut stream), b"one two");
+        assert_eq!(reasons.next(), "panic: in the encoder");
+    }
+}
+
+/// Sends, and then says something to a group that its encoder panics over.
+#[derive(Clone)]
+struct SaysToAll(Group<Pieces>);
+
+impl Handler for SaysToAll {
+    type Codec = Pieces;
+
+    async fn on_open(&mut self, conn: &mut Conn<Pieces>) -> Result {
+        self.0.join(conn);
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Pieces>, _: &[u8]) -> Result {
+        conn.send(&copied("one ")).await?;
+        let _ = self.0.try_send(&copied("all"));
+        self.0.try_send(&vec![Copied(b"no".into()), Panics])
+    }
+}
+
+#[test]
+fn encoder_that_panics_over_a_groups_message_leaves_the_earlier_ones() {
+    for cores in CORES {
+        let group = Group::new(Pieces);
+        let server = serve(cores, Pieces, move || SaysToAll(group.clone()));
+        let mut stream = server.connect();
+        stream.write_all(b"go").unwrap();
+        let all = read_to_end(&mut stream);
+        assert!(all.starts_with(b"one "), "{:?}", String::from_utf8_lossy(&all));
+    }
+}
+
+#[test]
+fn encoder_that_panics_leaves_what_was_fed_by_hand() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    block_on(async {
+        let mut framed = connect(&*address).await.unwrap().framed(Pieces);
+        let (mut peer, _) = listener.accept().unwrap();
+        framed.feed(&copied("one ")).await.unwrap();
+        let panics = vec![Copied(b"no".into()), Panics];
+        {
+            let mut feed = pin!(framed.feed(&panics));
+            let polled =
+                poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| feed.as_mut().poll(cx).is_ready())))).await;
+            assert!(polled.is_err());
+        }
+        assert!(matches!(poll_once(framed.send(&copied("two"))).await, Some(Ok(()))));
+        drop(framed);
+        assert_eq!(read_to_end(&mut peer), b"one two");
+    });
+}
