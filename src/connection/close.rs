@@ -54,7 +54,7 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
 async fn tell<H: Handler>(session: &mut Session<H>, reason: &CloseReason) {
     // Called within, because a method that is no `async fn` may panic before it has made a future.
     let told = async { session.handler.on_close(&mut session.conn, reason).await };
-    let _ = CatchPanic { future: told }.await;
+    let _ = CatchPanic::new(told).await;
 }
 
 /// What the peer should be told of it.

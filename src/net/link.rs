@@ -112,6 +112,10 @@ impl<E: 'static> Source for Link<E> {
         self.port.flush_now();
     }
 
+    fn core_ends(&self) {
+        self.fail(&std::io::Error::from_raw_os_error(rustix::io::Errno::NOTCONN.raw_os_error()));
+    }
+
     fn interrupt(&self, how: Interrupt) {
         if self.has(Flag::SERVED) {
             match how {

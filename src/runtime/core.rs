@@ -1,6 +1,7 @@
 //! The state of one core. Everything here belongs to one thread; [`Remote`] is what others hold of it.
 
 use super::busy_poll::BusyPoll;
+use super::contain::drop_contained;
 use super::executor::Executor;
 use super::inbox::{Inbox, Mail};
 use super::source::{AtTurnEnd, Interrupt, Source};
@@ -208,8 +209,9 @@ impl Core {
     }
 
     pub(super) fn clear_locals(&self) {
-        let locals = self.locals.take();
-        drop(locals);
+        for (_, local) in self.locals.take() {
+            drop_contained(|| drop(local));
+        }
     }
 
     /// Says how the server is stopped that this core belongs to.

@@ -1,5 +1,6 @@
 //! Which core this thread is: the one thread-local of the library.
 
+use super::contain::drop_contained;
 use super::core::{Core, CoreConfig, PreparedCore};
 use super::inbox::Inbox;
 use crate::io::{Pinned, pin_thread};
@@ -81,14 +82,15 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         // In this order: futures still find their core while they are dropped; what is woken elsewhere after the inbox is
-        // closed is leaked there, because only this thread may drop it.
+        // closed is leaked there, because only this thread may drop it. All that runs destructors of users is contained, or
+        // what comes after it would be left out.
         self.core.executor.clear();
         self.core.clear_sources();
         self.core.clear_locals();
-        self.core.collectors.take();
+        drop_contained(|| drop(self.core.collectors.take()));
         self.core.inbox.close();
         while let Some(mail) = self.core.inbox.receive() {
-            drop(mail);
+            drop_contained(|| drop(mail));
         }
         self.core.executor.clear();
         CURRENT.with(|current| current.borrow_mut().take());

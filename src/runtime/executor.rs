@@ -1,13 +1,16 @@
 //! Tasks: the run queue, and the list of all tasks, so that none outlives its core.
 
+use super::contain::{Contained, drop_contained, poll_caught};
 use super::current::with_current;
 use super::inbox::{Inbox, Mail};
+use super::task::Ended;
 use crate::slots::{Key, Slots};
 use async_task::{Runnable, Task};
 use pin_project_lite::pin_project;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -39,15 +42,14 @@ impl Executor {
         !self.queue.borrow().is_empty()
     }
 
-    pub(super) fn spawn<F>(&self, inbox: &Arc<Inbox>, future: F) -> Task<F::Output>
+    pub(super) fn spawn<F>(&self, inbox: &Arc<Inbox>, future: F) -> Task<Ended<F::Output>>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
         let key = self.tasks.borrow_mut().insert(Waker::noop().clone());
         let inbox = inbox.clone();
-        let (runnable, task) =
-            async_task::spawn_local(Listed { listing: Listing(key), future }, move |task| schedule(&inbox, task));
+        let (runnable, task) = async_task::spawn_local(Listed::new(key, future), move |task| schedule(&inbox, task));
         if let Some(waker) = self.tasks.borrow_mut().get_mut(key) {
             *waker = runnable.waker();
         }
@@ -91,27 +93,70 @@ fn schedule_elsewhere(inbox: &Inbox, runnable: Runnable) {
 }
 
 pin_project! {
-    /// A future that is in its executor's list until it is dropped.
+    /// A future that is in its executor's list until it is dropped. Its panics go no further: in the middle of a task's end
+    /// one would abort the process.
     struct Listed<F> {
-        listing: Listing,
         #[pin]
-        future: F,
+        life: Life<F>,
+    }
+
+    impl<F> PinnedDrop for Listed<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut life = this.project().life;
+            drop_contained(|| life.set(Life::Over));
+        }
     }
 }
 
-struct Listing(Key);
+pin_project! {
+    /// No larger than what it holds: the listing is never zero.
+    #[project = LifeProjected]
+    enum Life<F> {
+        Running {
+            listing: Listing,
+            #[pin]
+            future: F,
+        },
+        Over,
+    }
+}
+
+/// A place in the list: one more than the key, as a number.
+struct Listing(NonZeroUsize);
+
+impl<F> Listed<F> {
+    fn new(key: Key, future: F) -> Listed<F> {
+        let listing = NonZeroUsize::MIN.checked_add(key.raw()).expect("no key is the largest number");
+        Listed { life: Life::Running { listing: Listing(listing), future } }
+    }
+}
 
 impl Drop for Listing {
     fn drop(&mut self) {
-        with_current(|core| core.executor.tasks.borrow_mut().remove(self.0));
+        let key = Key::from_raw(self.0.get() - 1);
+        with_current(|core| core.executor.tasks.borrow_mut().remove(key));
     }
 }
 
 impl<F: Future> Future for Listed<F> {
-    type Output = F::Output;
+    type Output = Ended<F::Output>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().life.project() {
+            LifeProjected::Running { future, .. } => poll_caught(future, cx).map(|ended| ended.map(Contained::new)),
+            LifeProjected::Over => unreachable!("a task is not polled after its end"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every connection is one of these.
+    #[test]
+    fn listing_costs_no_more_than_its_key() {
+        assert_eq!(size_of::<Listed<[u64; 23]>>(), size_of::<(Key, [u64; 23])>());
     }
 }

@@ -4,6 +4,7 @@
 #[cfg(feature = "blocking")]
 mod blocking;
 mod busy_poll;
+mod contain;
 mod core;
 mod current;
 #[cfg(feature = "http")]
@@ -26,6 +27,7 @@ pub use task::{JoinError, JoinHandle, spawn_local, yield_now};
 pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
 
 pub(crate) use self::core::{Core, CoreConfig, PreparedCore, Remote};
+pub(crate) use contain::{CatchPanic, panic_message};
 pub(crate) use current::{Entered, expect_current, with_current};
 #[cfg(feature = "websocket")]
 pub(crate) use date::coarse_seconds;
@@ -33,4 +35,3 @@ pub(crate) use date::coarse_seconds;
 pub(crate) use date::http_date;
 pub(crate) use oneshot::{Sender as OneshotSender, oneshot};
 pub(crate) use source::{AtTurnEnd, Interrupt, Source};
-pub(crate) use task::{CatchPanic, panic_message};

@@ -17,6 +17,9 @@ pub(crate) trait Source: Any {
     /// Sends what waits to be written; asked for by [`Core::flush_later`].
     fn flush(&self) {}
 
+    /// The core ends, and will never call this again: what waits for the socket must not go on waiting.
+    fn core_ends(&self) {}
+
     /// The server that owns this ends.
     fn interrupt(&self, how: Interrupt) {
         let _ = how;

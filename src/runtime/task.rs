@@ -1,20 +1,18 @@
 //! Tasks as users see them.
 
+use super::contain::Contained;
 use super::current::expect_current;
 use async_task::FallibleTask;
-use pin_project_lite::pin_project;
-use std::any::Any;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Runs `future` as a task of this core, beside the caller. The task stays on this core, so the future need not be
 /// `Send`.
 ///
-/// A panic in it ends that task only: it is logged, and given to who awaits the [`JoinHandle`].
+/// A panic in it ends that task only: it is logged, and given to who awaits the [`JoinHandle`]. A panic of a destructor, when
+/// the task is cancelled or ends with its core, is logged.
 ///
 /// # Panics
 /// Outside a core, that is outside of [`block_on`](crate::block_on), handlers, and tasks of theirs.
@@ -32,21 +30,33 @@ where
     F::Output: 'static,
 {
     let core = expect_current("spawn_local");
-    let task = core.executor.spawn(&core.inbox, CatchPanic { future });
-    JoinHandle { task: Some(task.fallible()), not_send: PhantomData }
+    let task = core.executor.spawn(&core.inbox, future);
+    JoinHandle { task: Some(task.fallible()) }
 }
 
 /// A task that has been spawned. Awaiting it gives what the task returned.
 ///
 /// Dropping the handle leaves the task running.
 ///
+/// The task stays on its core. The handle may go to other threads, where what the task returns is `Send`: it can be awaited,
+/// cancelled, aborted and dropped there, also by another runtime. When the core ends first, the task counts as cancelled.
+///
+/// ```
+/// let task = tiderace::block_on(async { tiderace::spawn_local(async { "never ends" }) });
+/// // Its core has ended before the task began.
+/// let other = std::thread::spawn(|| tiderace::block_on(task));
+/// assert_eq!(other.join().unwrap(), Err(tiderace::JoinError::Cancelled));
+/// ```
+///
 /// # Cancel safety
 /// Awaiting by reference (`(&mut handle).await`) may be given up and taken up again.
 pub struct JoinHandle<T> {
     /// `None` once it has been given up.
-    task: Option<FallibleTask<Result<T, String>>>,
-    not_send: PhantomData<*const ()>,
+    task: Option<FallibleTask<Ended<T>>>,
 }
+
+/// What a task has returned, or what its panic said.
+pub(super) type Ended<T> = Result<Contained<T>, String>;
 
 /// Why a task has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +74,7 @@ impl<T> JoinHandle<T> {
     /// # Cancel safety
     /// The task is cancelled even if this future is dropped after its first poll.
     pub async fn cancel(mut self) -> Option<T> {
-        self.task.take()?.cancel().await?.ok()
+        self.task.take()?.cancel().await?.ok().map(Contained::into_inner)
     }
 
     /// Leaves the task running.
@@ -89,7 +99,7 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(task) = &mut self.task else { return Poll::Ready(Err(JoinError::Cancelled)) };
         Pin::new(task).poll(cx).map(|ended| match ended {
-            Some(Ok(output)) => Ok(output),
+            Some(Ok(output)) => Ok(output.into_inner()),
             Some(Err(panic)) => Err(JoinError::Panicked(panic)),
             None => Err(JoinError::Cancelled),
         })
@@ -135,36 +145,4 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await;
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)").into()
-}
-
-pin_project! {
-    /// Turns a panic of the future into a value.
-    pub(crate) struct CatchPanic<F> {
-        #[pin]
-        pub(crate) future: F,
-    }
-}
-
-impl<F: Future> Future for CatchPanic<F> {
-    type Output = Result<F::Output, String>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
-        // A future that has panicked is never polled again, so nobody sees what the panic left half-done in it.
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => {
-                let panic = panic_message(&*panic);
-                tracing::error!(panic, "a task panicked");
-                Poll::Ready(Err(panic))
-            }
-        }
-    }
 }

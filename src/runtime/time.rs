@@ -2,7 +2,7 @@
 //! are, and none of it is a system call.
 
 use super::core::Core;
-use super::current::expect_current;
+use super::current::{expect_current, with_current};
 use crate::io::{Nanos, nanos};
 use crate::timer::TimerKey;
 use pin_project_lite::pin_project;
@@ -47,6 +47,12 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 }
 
 /// What [`sleep`] returns.
+///
+/// It may be made on one core and awaited on another of the same thread, as in the next [`block_on`](crate::block_on): its timer
+/// moves to the core that polls it.
+///
+/// # Panics
+/// When it is polled outside a core: nothing would wake it.
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
     deadline: Nanos,
@@ -66,6 +72,24 @@ impl Sleep {
         self.deadline = self.core.clock.nanos(deadline);
     }
 
+    /// The core that polls it is the one whose wheel wakes it: that of an ended core does not turn any more.
+    #[inline]
+    fn be_here(&mut self) {
+        if with_current(|here| !Rc::ptr_eq(here, &self.core)).unwrap_or(true) {
+            self.move_here();
+        }
+    }
+
+    #[cold]
+    fn move_here(&mut self) {
+        self.disarm();
+        let here = expect_current("sleep");
+        if self.deadline != Nanos::MAX {
+            self.deadline = here.clock.nanos(self.deadline());
+        }
+        self.core = here;
+    }
+
     fn disarm(&mut self) {
         if let Some(entry) = self.entry.take() {
             let waker = self.core.timers.borrow_mut().cancel(entry);
@@ -79,6 +103,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.be_here();
         let core = self.core.clone();
         if core.now.get() >= self.deadline {
             self.disarm();

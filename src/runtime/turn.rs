@@ -1,5 +1,6 @@
 //! One turn of a core. Nothing in it takes a lock, and every step is bounded.
 
+use super::contain::drop_contained;
 use super::core::Core;
 use super::inbox::Mail;
 use crate::io::{Readiness, Wait, processor_time};
@@ -187,6 +188,13 @@ impl Core {
 
     pub(super) fn clear_sources(&self) {
         let keys: Vec<Key> = self.sources.borrow().iter().map(|(key, _)| key).collect();
-        keys.into_iter().for_each(|key| self.deregister(key, false));
+        for key in keys {
+            drop_contained(|| {
+                if let Some(source) = self.source(key) {
+                    source.core_ends();
+                }
+                self.deregister(key, false);
+            });
+        }
     }
 }

@@ -148,7 +148,7 @@ async fn drive<H: DatagramHandler>(core: Rc<Core>, mut handler: H, socket: UdpSo
 /// Logs what goes wrong in a method of a handler.
 async fn survive(method: impl Future<Output = Result>, peer: Option<Peer>, core: &Core) {
     let peer = peer.map(|peer| peer.addr());
-    match (CatchPanic { future: method }).await {
+    match CatchPanic::new(method).await {
         Ok(Ok(())) => {}
         Ok(Err(Error::StopServer { within })) => core.stop_server(within),
         Ok(Err(error)) => tracing::warn!(?peer, %error, "a datagram was not handled"),

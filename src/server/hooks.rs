@@ -69,8 +69,12 @@ impl Hooks {
 
     /// Runs those for the end, one after the other. The panic of one is logged.
     pub(super) async fn shutdown(self) {
-        for hook in self.shutdown {
-            let _ = CatchPanic { future: async { hook().await } }.await;
-        }
+        // Contained as a whole, too, because those that are left are dropped where the time is over.
+        let all = CatchPanic::new(async {
+            for hook in self.shutdown {
+                let _ = CatchPanic::new(async { hook().await }).await;
+            }
+        });
+        let _ = all.await;
     }
 }

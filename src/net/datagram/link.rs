@@ -281,6 +281,10 @@ impl Source for DatagramLink {
         self.send();
     }
 
+    fn core_ends(&self) {
+        self.end();
+    }
+
     fn interrupt(&self, how: Interrupt) {
         if self.served && how != Interrupt::Refuse {
             self.end();
