@@ -28,6 +28,11 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(30);
 /// How long one address may take before the next is tried as well: what RFC 8305 (section 5) recommends.
 pub(crate) const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
+/// Look-ups of names that run at once, each on a thread: the system's resolver blocks for as long as the servers of names
+/// take, 5 seconds a try. And those that may wait for a thread.
+pub(crate) const LOOK_UPS: usize = 16;
+pub(crate) const LOOK_UPS_WAITING: usize = 16 * 1024;
+
 /// The pauses before a Unix socket whose backlog is full is tried again: a server that runs makes room within the first.
 pub(crate) const FULL_BACKLOG_FIRST: Duration = Duration::from_millis(1);
 pub(crate) const FULL_BACKLOG_MAX: Duration = Duration::from_millis(50);

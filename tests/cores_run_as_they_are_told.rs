@@ -46,15 +46,93 @@ fn a_read_buffer_grows_to_its_limit_and_no_further() {
     }
 }
 
+/// Those that this thread may run on.
+#[cfg(target_os = "linux")]
+fn processors() -> String {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
+    line.split_whitespace().last().unwrap().to_owned()
+}
+
+#[cfg(all(target_os = "linux", feature = "blocking"))]
+#[test]
+fn pinned_cores_start_threads_that_are_free() {
+    let (sender, told) = events();
+    let server = Server::new().cores(2).pin_cores(true).on_each_core(move |_| {
+        let sender = sender.clone();
+        async move {
+            sender.send(tiderace::spawn_blocking(processors).await.unwrap()).unwrap();
+        }
+    });
+    let handle = server.handle();
+    let thread = std::thread::spawn(|| server.run().unwrap());
+    assert_eq!([told.next(), told.next()], [processors(), processors()]);
+    handle.stop(PATIENCE);
+    thread.join().unwrap();
+}
+
+#[test]
+fn longest_durations_overflow_nothing() {
+    const LONGEST: Duration = Duration::MAX;
+
+    /// Sets the limits of its connection, and echoes.
+    struct Patient;
+
+    impl Handler for Patient {
+        type Codec = Raw;
+
+        async fn on_open(&mut self, conn: &mut Conn<Raw>) -> Result {
+            conn.set_idle_timeout(Some(LONGEST));
+            conn.set_message_timeout(Some(LONGEST));
+            conn.set_write_timeout(Some(LONGEST));
+            Ok(())
+        }
+
+        async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
+            conn.send(bytes).await
+        }
+    }
+
+    for cores in CORES {
+        let server = Server::new().cores(cores).busy_poll(LONGEST).close_timeout(LONGEST).idle_timeout(LONGEST);
+        let server = server.first_message_timeout(LONGEST).message_timeout(LONGEST).write_timeout(LONGEST);
+        let server = server.on_tick(|| Some(LONGEST));
+        let server = Running::start(server.listen("tcp://127.0.0.1:0", Raw, || Patient).unwrap());
+        let mut stream = server.connect();
+        // More than it takes until a core polls on.
+        (0..2000).for_each(|_| echoes(&mut stream, b"x"));
+        drop(stream);
+        server.stop(LONGEST);
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    tiderace::block_on(async {
+        assert_eq!(tiderace::timeout(LONGEST, async { 7 }).await, Ok(7));
+        for never in [tiderace::sleep(LONGEST), tiderace::sleep_until(far_away())] {
+            assert!(tiderace::timeout(Duration::from_millis(2), never).await.is_err());
+        }
+        assert!(tiderace::timeout(Duration::from_millis(2), tiderace::interval(LONGEST).tick()).await.is_err());
+        tiderace::after(LONGEST, async {}).abort();
+        tiderace::every(LONGEST, || async {}).abort();
+        let connector = tiderace::Connector::new(address).unwrap().timeout(LONGEST).attempt_delay(LONGEST);
+        connector.connect().await.unwrap();
+        let backoff = tiderace::Backoff::default().first(LONGEST).max(LONGEST);
+        let nowhere = tiderace::Connector::to_any_of([]).timeout(LONGEST);
+        let client = nowhere.serve(Raw, backoff, || Patient);
+        tiderace::sleep(Duration::from_millis(2)).await;
+        client.close();
+    });
+}
+
+/// The last instant that there is, or near to it.
+fn far_away() -> std::time::Instant {
+    let now = std::time::Instant::now();
+    (0..64).rev().filter_map(|bit| now.checked_add(Duration::from_secs(1 << bit))).next().unwrap()
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn pinned_cores_keep_to_one_processor_each_and_let_go_of_it() {
-    fn processors() -> String {
-        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
-        line.split_whitespace().last().unwrap().to_owned()
-    }
-
     let (sender, told) = events();
     let before = processors();
     let server = Server::new().cores(3).pin_cores(true).on_each_core(move |core| {

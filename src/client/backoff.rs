@@ -61,7 +61,8 @@ impl Backoff {
         }
         let doubled = 1_u32.checked_shl(failed - 1).and_then(|times| self.first.checked_mul(times));
         let pause = doubled.map_or(self.max, |pause| pause.min(self.max));
-        Some(pause.mul_f64(1.0 - fastrand::f64() / 2.0))
+        // Not a product of the whole: the longest duration, as a fraction, is rounded up to more than there can be.
+        Some(pause.saturating_sub((pause / 2).mul_f64(fastrand::f64())))
     }
 }
 

@@ -35,7 +35,8 @@ where
 
 /// Where to connect to, and how long that may take.
 ///
-/// A name is looked up by the system's resolver, on a thread of its own, each time that a connection is made. Of several
+/// A name is looked up by the system's resolver each time that a connection is made: on other threads, of which there are 16 at
+/// most in the process; more look-ups wait for them, in order. Of several
 /// addresses the families take turns, and the next one is tried while the last one has not answered; the first to answer
 /// has the connection (RFC 8305, "Happy Eyeballs").
 ///

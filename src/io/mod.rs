@@ -20,7 +20,7 @@ pub use endpoint::{AddressError, Endpoint};
 pub use options::{KeepAlive, SocketOptions};
 pub use peer::Peer;
 
-pub(crate) use affinity::{Pinned, pin_thread, processors};
+pub(crate) use affinity::{Affinity, Pinned, pin_thread, processors};
 pub(crate) use batch::Batch;
 #[cfg(feature = "http")]
 pub(crate) use clock::wall_time;

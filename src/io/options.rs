@@ -24,12 +24,12 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// The first question comes after this time of silence, in whole seconds.
+    /// The first question comes after this time of silence, in seconds, rounded up.
     pub fn after(idle: Duration) -> KeepAlive {
         KeepAlive { idle, interval: None, count: None }
     }
 
-    /// How long to wait for each answer, in whole seconds. Default: the system's, 75 seconds on Linux.
+    /// How long to wait for each answer, in seconds, rounded up. Default: the system's, 75 seconds on Linux.
     pub fn every(mut self, interval: Duration) -> KeepAlive {
         self.interval = Some(interval);
         self
@@ -42,9 +42,9 @@ impl KeepAlive {
     }
 
     fn to_system(self) -> TcpKeepalive {
-        let mut system = TcpKeepalive::new().with_time(self.idle);
+        let mut system = TcpKeepalive::new().with_time(whole_seconds(self.idle));
         if let Some(interval) = self.interval {
-            system = system.with_interval(interval);
+            system = system.with_interval(whole_seconds(interval));
         }
         if let Some(count) = self.count {
             system = system.with_retries(count);

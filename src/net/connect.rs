@@ -1,10 +1,11 @@
 //! Outgoing connections, one at a time.
 
+use super::resolver::resolve;
 use super::state::Flag;
 use super::stream::Stream;
 use crate::io::{AddressError, Endpoint, Socket};
 use crate::limits;
-use crate::runtime::{expect_current, oneshot, sleep};
+use crate::runtime::{expect_current, sleep};
 use socket2::SockAddr;
 use std::future::poll_fn;
 use std::io;
@@ -55,17 +56,14 @@ async fn established(socket: Socket) -> io::Result<Stream> {
     }
 }
 
-/// The addresses of an endpoint, at least one. A name is looked up on a thread of its own.
+/// The addresses of an endpoint, at least one. A name is looked up on another thread.
 pub(crate) async fn look_up(endpoint: &Endpoint) -> Result<Vec<SockAddr>, AddressError> {
     if let Some(address) = endpoint.as_socket() {
         return Ok(vec![address]);
     }
-    let (found, answer) = oneshot();
-    let (endpoint, name) = (endpoint.clone(), endpoint.to_string());
-    let lost = |source| AddressError::Unresolved { host: name.clone(), source };
-    let thread = std::thread::Builder::new().name("tiderace-resolver".into());
-    thread.spawn(move || found.send(endpoint.resolve())).map_err(|error| lost(Some(error)))?;
-    answer.receive().await.unwrap_or_else(|| Err(lost(None)))
+    let (endpoint, host) = (endpoint.clone(), endpoint.to_string());
+    let found = resolve(move || endpoint.resolve()).await;
+    found.unwrap_or_else(|error| Err(AddressError::Unresolved { host, source: Some(error) }))
 }
 
 #[cfg(test)]

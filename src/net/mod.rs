@@ -5,6 +5,7 @@ mod datagram;
 mod gauge;
 mod link;
 mod port;
+mod resolver;
 mod state;
 mod stream;
 

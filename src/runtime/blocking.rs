@@ -5,6 +5,8 @@ use super::task::{JoinHandle, spawn_local};
 /// Runs work that blocks (files, a database's client, long computations) on a thread of a pool, while this core goes on.
 /// Feature `blocking`.
 ///
+/// Where cores are [pinned](crate::Server::pin_cores), the work runs on any processor that the core might use before.
+///
 /// The pool is that of the `blocking` crate, and one for the whole process. It grows while its threads are busy, to 500 at
 /// most unless the environment's `BLOCKING_MAX_THREADS` says otherwise; what comes then waits, in order. To bound what
 /// waits, wait for some of it.
@@ -29,5 +31,5 @@ use super::task::{JoinHandle, spawn_local};
 #[track_caller]
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     super::current::expect_current("spawn_blocking");
-    spawn_local(::blocking::unblock(work))
+    spawn_local(::blocking::unblock(super::unpinned(work)))
 }

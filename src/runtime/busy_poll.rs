@@ -142,7 +142,7 @@ impl BusyPoll {
     /// A sleep ended after `gap`. It counts as short up to twice the limit: the sleep itself has lengthened it.
     #[inline]
     pub(super) fn slept(&mut self, gap: Nanos) {
-        self.streak = if gap <= 2 * self.limit { self.streak.saturating_add(1) } else { 0 };
+        self.streak = if gap <= self.limit.saturating_mul(2) { self.streak.saturating_add(1) } else { 0 };
     }
 }
 

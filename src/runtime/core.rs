@@ -6,7 +6,7 @@ use super::executor::Executor;
 use super::inbox::{Inbox, Mail};
 use super::source::{AtTurnEnd, Interrupt, Source};
 use crate::buffer::{Class, Pool};
-use crate::io::{Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
+use crate::io::{Affinity, Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
 use crate::limits;
 use crate::meter::Meter;
 use crate::slots::{Key, Slots};
@@ -126,6 +126,8 @@ pub(crate) struct Core {
     emptied: Cell<Option<Waker>>,
     #[cfg(feature = "http")]
     pub(super) http_date: super::date::HttpDate,
+    /// Where this thread might run before it was kept to one processor, if it was.
+    pub(super) affinity: Cell<Option<Affinity>>,
     /// How the server that this core belongs to ends, if it does.
     interrupted: Cell<Option<Interrupt>>,
     /// Stops the server that this core belongs to.
@@ -168,6 +170,7 @@ impl Core {
             emptied: Cell::new(None),
             #[cfg(feature = "http")]
             http_date: Default::default(),
+            affinity: Cell::new(None),
             interrupted: Cell::new(None),
             stop: OnceCell::new(),
             locals: RefCell::default(),

@@ -30,6 +30,18 @@ pub(crate) fn expect_current(what: &str) -> Rc<Core> {
     })
 }
 
+/// `work` for a thread that this one starts: such a thread inherits the one processor that a core keeps to, and would compete
+/// with the core for it.
+pub(crate) fn unpinned<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let affinity = with_current(|core| core.affinity.get()).flatten();
+    move || {
+        if let Some(affinity) = affinity {
+            affinity.apply();
+        }
+        work()
+    }
+}
+
 /// A thread that is a core until this is dropped.
 pub(crate) struct Entered {
     core: Rc<Core>,
@@ -51,6 +63,7 @@ impl Entered {
             pinned.map_err(|error| tracing::warn!(processor, %error, "a core can not be kept to its processor")).ok()
         });
         let core = Core::new(prepared);
+        core.affinity.set(pinned.as_ref().map(Pinned::before));
         CURRENT.with(|current| *current.borrow_mut() = Some(core.clone()));
         Entered { core, _pinned: pinned }
     }

@@ -30,6 +30,11 @@ impl<T> Sender<T> {
         let _ = self.0.value.push(value);
     }
 
+    /// Whether the receiver was dropped.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.value.is_closed()
+    }
+
     /// Ready when nobody waits for the value any more.
     pub(crate) fn poll_abandoned(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Registered before the look, so that an end which comes in between wakes.

@@ -57,7 +57,7 @@ impl Core {
         let began = self.clock.now();
         let mut now = began;
         if polls {
-            let end = deadline.unwrap_or(u64::MAX).min(began + busy_poll.limit());
+            let end = deadline.unwrap_or(u64::MAX).min(began.saturating_add(busy_poll.limit()));
             loop {
                 if !events.is_empty() || self.inbox.has_mail() {
                     self.now.set(now);
