@@ -200,8 +200,8 @@ impl<H: Handler> Session<H> {
     async fn answer(&mut self) -> Result<(), End> {
         self.conn.link.send_answer(&mut self.decoder);
         while self.port().is_above_high_water() {
-            let room = poll_fn(|cx| self.port().poll_room_for_answer(cx)).await;
-            room.map_err(|error| End(CloseReason::Reset(error)))?;
+            // A failed write makes room, too: nothing is answered any more, and what has arrived is still handled.
+            let _ = poll_fn(|cx| self.port().poll_room_for_answer(cx)).await;
         }
         if self.decoder.has_opened() {
             if self.port().has(Flag::UNSPOKEN) {

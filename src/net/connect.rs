@@ -18,12 +18,12 @@ const TRIES: u32 = 3;
 /// # Cancel safety
 /// Safe: a half-made connection is closed.
 pub(crate) async fn connect_to(address: &SockAddr) -> io::Result<Stream> {
-    connect_with(|| Socket::connect(address)).await
+    connect_with(|| Socket::connect(address), address.is_unix()).await
 }
 
-async fn connect_with(mut begin: impl FnMut() -> io::Result<Socket>) -> io::Result<Stream> {
+async fn connect_with(mut begin: impl FnMut() -> io::Result<Socket>, is_unix: bool) -> io::Result<Stream> {
     for _ in 0..TRIES {
-        let stream = established(begin_when_there_is_room(&mut begin).await?).await?;
+        let stream = established(begin_when_there_is_room(&mut begin).await?, is_unix).await?;
         if !stream.port().socket.is_connected_to_itself() {
             return Ok(stream);
         }
@@ -45,9 +45,10 @@ async fn begin_when_there_is_room(begin: &mut impl FnMut() -> io::Result<Socket>
     }
 }
 
-async fn established(socket: Socket) -> io::Result<Stream> {
+async fn established(socket: Socket, is_unix: bool) -> io::Result<Stream> {
     let core = expect_current("connect");
-    let stream = Stream::new(&core, socket, Flag::BLOCKED)?;
+    let flags = Flag::BLOCKED.with(Flag::READ_ON, is_unix);
+    let stream = Stream::new(&core, socket, flags)?;
     let port = stream.port();
     poll_fn(|cx| port.poll_writable(cx)).await;
     match port.failure() {
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn connection_to_itself_is_a_refusal() {
-        let error = block_on(connect_with(connected_to_itself)).unwrap_err();
+        let error = block_on(connect_with(connected_to_itself, false)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
@@ -91,10 +92,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mut tries = 0;
-        let stream = block_on(connect_with(|| {
+        let connect = || {
             tries += 1;
             if tries == 1 { connected_to_itself() } else { Socket::connect(&address.into()) }
-        }));
+        };
+        let stream = block_on(connect_with(connect, false));
         assert_eq!(stream.unwrap().peer_addr().unwrap().as_socket(), Some(address));
     }
 }

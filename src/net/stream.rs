@@ -78,7 +78,10 @@ impl Stream {
     #[track_caller]
     pub fn from_fd(socket: OwnedFd) -> io::Result<Stream> {
         let core = crate::runtime::expect_current("Stream::from_fd");
-        Stream::new(&core, Socket::from_fd(socket)?, Flag::NONE)
+        let socket = Socket::from_fd(socket)?;
+        // Only where it is known to be TCP does a short read mean that there is no more.
+        let is_tcp = socket.local_address().is_ok_and(|address| !address.is_unix());
+        Stream::new(&core, socket, Flag::NONE.with(Flag::READ_ON, !is_tcp))
     }
 
     /// Gives the socket to the standard library, in blocking mode, with the bytes that have been received and not read. One

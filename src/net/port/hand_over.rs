@@ -17,6 +17,7 @@ pub(crate) struct HandedOver {
     outbound: Option<Box<Outbound>>,
     limits: Limits,
     flags: Flag,
+    failure: i32,
 }
 
 impl Port {
@@ -27,8 +28,9 @@ impl Port {
         // A descriptor of its own, because this port closes the one that it has.
         let socket = Socket::from_fd(self.socket.give_away()?)?;
         self.core.deregister(self.key, true);
-        // What the socket did not take leaves when it takes more.
-        let flags = Flag::NONE.with(Flag::ENDED, self.has(Flag::ENDED)).with(Flag::BLOCKED, self.queued() > 0);
+        // What the socket did not take leaves when it takes more. The end, and a failure, are not reported again.
+        let goes_along = |flag| Flag::NONE.with(flag, self.has(flag));
+        let flags = goes_along(Flag::ENDED).or(goes_along(Flag::READ_ON)).with(Flag::BLOCKED, self.queued() > 0);
         self.state.clear(Flag::READABLE.or(Flag::AGAIN));
         self.shut();
         self.core.meter.unhandled(&self.unhandled, 0);
@@ -40,6 +42,7 @@ impl Port {
             outbound: self.outbound.take(),
             limits: self.limits.get(),
             flags,
+            failure: self.failure.get(),
         })
     }
 }
@@ -51,6 +54,7 @@ impl HandedOver {
         let port = Port::new(core, key, self.socket, self.limits, flags);
         port.ring.set(self.ring);
         port.outbound.set(self.outbound);
+        port.take_over_failure(self.failure);
         match self.peer {
             Some(peer) => port.with_peer(peer),
             None => port,

@@ -122,6 +122,10 @@ impl Port {
     }
 
     pub(crate) fn with_peer(self, peer: Address) -> Port {
+        if peer.is_unix() {
+            // What comes with the bytes of a Unix socket splits its reads.
+            self.state.set(Flag::READ_ON);
+        }
         let _ = self.peer.set(peer);
         self
     }
@@ -260,6 +264,14 @@ impl Port {
         }
         self.read_on();
         self.end_output();
+    }
+
+    /// The failure that the socket has had before this port was its own.
+    pub(super) fn take_over_failure(&self, number: i32) {
+        if number != 0 {
+            self.failure.set(number);
+            self.state.set(Flag::SHUT.or(Flag::NEWS));
+        }
     }
 
     fn end_output(&self) {
