@@ -18,8 +18,12 @@ pub(crate) const WRITE_LOW_WATER: u32 = WRITE_HIGH_WATER / 2;
 /// How long the polling before a sleep may take: what a sleep and a wake cost on a virtual machine, times three.
 pub(crate) const BUSY_POLL: Duration = Duration::from_micros(50);
 
-/// How long a closing connection may take to deliver what is queued and to see the peer's end.
+/// How long a closing connection may stand still: while it delivers what is queued, and while it waits for the peer's end.
 pub(crate) const CLOSE: Duration = Duration::from_secs(5);
+
+/// How many times that a closed connection waits in all for the end of a peer that has everything, and goes on sending: half a
+/// minute by default, as nginx does (`lingering_time`).
+pub(crate) const LINGER: u32 = 6;
 
 /// How long it may take to connect: past three retransmissions of a SYN (RFC 6298: after 1, 3 and 7 seconds), and the
 /// fourth.

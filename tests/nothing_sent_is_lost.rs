@@ -7,14 +7,15 @@ use futures_lite::future::poll_once;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::mpsc::Sender;
 use std::task::Poll;
+use std::time::Duration;
 use support::*;
-use tiderace::codec::{Decoder, Encoder, Input, Output};
-use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, block_on, connect};
+use tiderace::codec::{Decoder, Encoder, Input, Output, Raw};
+use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, Server, block_on, connect};
 
 /// A message is a list of these, so that an encoder may fail between any two.
 enum Piece {
@@ -287,4 +288,120 @@ fn encoder_that_panics_leaves_what_was_fed_by_hand() {
         drop(framed);
         assert_eq!(read_to_end(&mut peer), b"one two");
     });
+}
+
+/// Sends so many bytes and closes.
+#[derive(Clone)]
+struct Downloads {
+    length: usize,
+    told: Sender<String>,
+}
+
+impl Handler for Downloads {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, _: &[u8]) -> Result {
+        conn.set_write_marks(u32::MAX, 0);
+        conn.send(&Bytes::from(noise(3, self.length))).await?;
+        conn.close();
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Raw>, reason: &CloseReason) {
+        let _ = self.told.send(reason.to_string());
+    }
+}
+
+/// A close that stands still for so long is given up.
+const STANDSTILL: Duration = Duration::from_secs(2);
+
+fn downloads(cores: usize, length: usize, limit: Duration) -> (Running, Events<String>) {
+    let (told, reasons) = events();
+    let downloads = Downloads { length, told };
+    let server = Server::new().cores(cores).close_timeout(limit);
+    (Running::start(server.listen("tcp://127.0.0.1:0", Raw, move || downloads.clone()).unwrap()), reasons)
+}
+
+/// Reads in steps, which take twice the time that a close may stand still, and calls `between` before each.
+fn read_slowly(stream: &mut TcpStream, length: usize, mut between: impl FnMut(&mut TcpStream)) -> Vec<u8> {
+    const STEPS: usize = 40;
+    let mut all = vec![0; length];
+    for step in all.chunks_mut(length.div_ceil(STEPS)) {
+        between(stream);
+        std::thread::sleep(2 * STANDSTILL / STEPS as u32);
+        stream.read_exact(step).unwrap();
+    }
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    all
+}
+
+#[test]
+fn close_waits_for_a_slow_reader() {
+    const LENGTH: usize = 24 << 20;
+    let readers: Vec<_> = CORES
+        .into_iter()
+        .map(|cores| {
+            std::thread::spawn(move || {
+                let (server, reasons) = downloads(cores, LENGTH, STANDSTILL);
+                let mut stream = server.connect();
+                stream.write_all(b"go").unwrap();
+                assert!(read_slowly(&mut stream, LENGTH, |_| ()) == noise(3, LENGTH));
+                assert_eq!(reasons.next(), "closed here");
+            })
+        })
+        .collect();
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
+/// All lies in the kernel when the write side is shut down, and what the peer says meanwhile would make a reset of the close.
+#[test]
+fn close_waits_for_a_slow_reader_also_where_the_kernel_has_it_all() {
+    const LENGTH: usize = 1 << 20;
+    let readers: Vec<_> = CORES
+        .into_iter()
+        .map(|cores| {
+            std::thread::spawn(move || {
+                let (server, reasons) = downloads(cores, LENGTH, STANDSTILL);
+                let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+                // The peer's kernel takes little by itself.
+                socket.set_recv_buffer_size(32 * 1024).unwrap();
+                socket.connect(&server.address.as_socket().unwrap().into()).unwrap();
+                let mut stream = TcpStream::from(socket);
+                stream.write_all(b"go").unwrap();
+                assert_eq!(reasons.next(), "closed here", "before the peer has read anything");
+                let says_something = |stream: &mut TcpStream| stream.write_all(b"still here").unwrap();
+                assert!(read_slowly(&mut stream, LENGTH, says_something) == noise(3, LENGTH));
+            })
+        })
+        .collect();
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
+#[test]
+fn close_does_not_wait_for_ever() {
+    for cores in CORES {
+        let limit = Duration::from_millis(50);
+        // The peer has everything, and talks on.
+        let (server, reasons) = downloads(cores, 10, limit);
+        let mut talks = server.connect();
+        talks.write_all(b"go").unwrap();
+        assert_eq!(reasons.next(), "closed here");
+        talks.set_nonblocking(true).unwrap();
+        until("it is cut off", || match talks.write(b"talk") {
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+            Ok(_) => false,
+        });
+        until("it is gone", || server.handle.connections() == 0);
+        // The peer takes nothing, and talks on.
+        let (server, reasons) = downloads(cores, MUCH * 4, limit);
+        let mut deaf = server.connect();
+        deaf.write_all(b"go").unwrap();
+        deaf.set_nonblocking(true).unwrap();
+        until("it is cut off", || match deaf.write(b"talk") {
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+            Ok(_) => false,
+        });
+        assert!(reasons.next().contains("undelivered"));
+        until("it is gone", || server.handle.connections() == 0);
+    }
 }

@@ -2,18 +2,28 @@
 //!
 //! A close while input is unread makes the kernel send a reset, and a reset destroys what is on its way to the peer
 //! (RFC 1122, section 4.2.2.13). So the write side is shut down first, and input is thrown away until the peer's own end
-//! shows, within the time that a close may take.
+//! shows.
+//!
+//! The time limit of a close is one of standing still. It begins anew
+//!
+//! - until everything is acknowledged: whenever the peer has taken some of it, from the queue or from the kernel's buffer. What
+//!   the peer sends does not count there, or one that takes nothing could stay for ever.
+//! - from then on: whenever the peer sends something, but for [`LINGER`] times the limit in all at most.
 
 use super::drive::Session;
 use super::{Conn, Handler};
 use crate::codec::Farewell;
 use crate::error::{CloseReason, Error, TimeLimit};
+use crate::limits::LINGER;
 use crate::net::{Flag, Port};
 use crate::runtime::{CatchPanic, timeout};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+/// How often in its time limit a close is looked at that stands still.
+const LOOKS: u32 = 4;
 
 /// Ends the session, in the way that its reason asks for.
 pub(super) async fn end<H: Handler>(session: Session<H>, reason: CloseReason) -> CloseReason {
@@ -111,8 +121,9 @@ async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReas
     port.flush();
     if port.queued() > 0 {
         // Rare, so it is boxed: it must not be a part of every connection's future.
-        let flushed = Box::pin(timeout(limit, unless_aborted(port, |cx| port.poll_flushed(cx)))).await;
-        if !matches!(flushed, Ok(Some(Ok(())))) {
+        let taken = progress(port);
+        let flushed = Box::pin(while_it_gets_on(port, limit, taken, |cx| port.poll_flushed(cx))).await;
+        if !matches!(flushed, Some(Ok(()))) {
             let undelivered = port.queued();
             let _ = port.socket.reset_on_close();
             let failure = port.failure();
@@ -130,11 +141,53 @@ async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReas
 
 /// Waits for the peer's end.
 async fn linger(port: &Port, limit: Duration) {
-    let ended = unless_aborted(port, |_| match port.has(Flag::ENDED) || port.is_failed() {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    });
-    let _ = timeout(limit, ended).await;
+    let has_ended = || port.has(Flag::ENDED) || port.is_failed();
+    let ready_when = |over: bool| if over { Poll::Ready(()) } else { Poll::Pending };
+    if port.unacknowledged() > 0 {
+        let acknowledged = |_: &mut Context<'_>| ready_when(has_ended() || port.unacknowledged() == 0);
+        if while_it_gets_on(port, limit, progress(port), acknowledged).await.is_none() || has_ended() {
+            return;
+        }
+    }
+    // What came before does not count.
+    port.has_heard();
+    let heard = || port.has_heard();
+    let ended = |_: &mut Context<'_>| ready_when(has_ended());
+    let _ = timeout(limit.saturating_mul(LINGER), while_it_gets_on(port, limit, heard, ended)).await;
+}
+
+/// Whether the peer has taken anything since the last call.
+fn progress(port: &Port) -> impl FnMut() -> bool {
+    let mut before = (port.queued(), port.unacknowledged());
+    move || {
+        let now = (port.queued(), port.unacknowledged());
+        let progress = now.0 < before.0 || now.1 < before.1;
+        before = now;
+        progress
+    }
+}
+
+/// `None` when the connection is aborted, or when `gets_on` has said no for as long as `limit`.
+async fn while_it_gets_on<T>(
+    port: &Port,
+    limit: Duration,
+    mut gets_on: impl FnMut() -> bool,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Option<T> {
+    let mut since = port.core.time();
+    loop {
+        if let Ok(done) = timeout(limit / LOOKS, unless_aborted(port, &mut poll)).await {
+            return done;
+        }
+        // The kernel reports that it has room when a third of its buffer is free, and a slow peer takes long for that.
+        port.try_again_to_flush();
+        let now = port.core.time();
+        if gets_on() && !limit.is_zero() {
+            since = now;
+        } else if now.duration_since(since) >= limit {
+            return None;
+        }
+    }
 }
 
 /// `None` as soon as the connection is aborted: its server's time is over.

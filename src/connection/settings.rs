@@ -14,7 +14,7 @@ pub(crate) struct Settings {
     /// Which of its server's listeners this is.
     pub(crate) listener: Option<usize>,
     pub(crate) write: Limits,
-    /// How long a close may take.
+    /// How long a close may stand still.
     pub(crate) close: Duration,
     /// What each begins with.
     pub(crate) time: TimeLimits,

@@ -14,6 +14,7 @@ mod peer;
 mod poller;
 mod send_batch;
 mod socket;
+mod unacknowledged;
 
 pub use address::Address;
 pub use endpoint::{AddressError, Endpoint};
@@ -32,3 +33,4 @@ pub(crate) use options::ListenOptions;
 pub(crate) use poller::{Event, Notifier, OpenPoller, Poller, Readiness, Wait};
 pub(crate) use send_batch::SendBatch;
 pub(crate) use socket::Socket;
+pub(crate) use unacknowledged::unacknowledged;

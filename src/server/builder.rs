@@ -108,7 +108,7 @@ impl Server {
 
     /// How many connections may be open at once, on all listeners and cores. Those beyond are closed as soon as they are
     /// accepted, which is logged once, and counted by [`ServerHandle::refused`]. Default: no limit but the system's. One
-    /// that was closed here counts until its peer has ended it too, at most for [`close_timeout`](Server::close_timeout).
+    /// that was closed here counts until its peer has ended it too, as long as [`close_timeout`](Server::close_timeout) allows.
     pub fn max_connections(mut self, connections: usize) -> Server {
         self.config.max_connections = Some(connections);
         self
@@ -124,8 +124,14 @@ impl Server {
         self
     }
 
-    /// How long a connection that closes may take to deliver what is queued, and then to see the peer's own end.
-    /// Default: 5 seconds each.
+    /// How long a connection that closes may stand still before it is given up. Default: 5 seconds.
+    ///
+    /// While it delivers what was sent, it gets on whenever the peer takes some of that, also from what the kernel holds: a
+    /// slow peer gets every byte. When the peer has everything, the connection waits for the peer's own end, and gets on
+    /// whenever the peer sends something, which is thrown away; but for six times this limit in all at most. Where the system
+    /// does not tell what a peer has acknowledged (it does on Linux), that wait begins with the shutdown.
+    ///
+    /// [`ServerHandle::stop`] and [`Handle::abort`](crate::Handle::abort) cut a close off.
     pub fn close_timeout(mut self, limit: Duration) -> Server {
         self.config.close = limit;
         self

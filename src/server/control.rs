@@ -102,9 +102,9 @@ impl ServerHandle {
     /// sent, and closes. What is not done `within` this time is aborted. [`Server::run`](crate::Server::run) returns when
     /// all that is over.
     ///
-    /// A connection is over when its peer has ended its side too, or has not done so for
-    /// [`close_timeout`](crate::Server::close_timeout). So a peer that leaves its side open keeps the server for that long,
-    /// if `within` is longer.
+    /// A connection is over when its peer has ended its side too, or has taken the time that
+    /// [`close_timeout`](crate::Server::close_timeout) gives it for that. So a peer that leaves its side open keeps the server
+    /// for that long, if `within` is longer.
     ///
     /// Only the first call counts. A server that has not begun stops as soon as it does.
     pub fn stop(&self, within: Duration) {
@@ -116,8 +116,8 @@ impl ServerHandle {
         self.control.cores().len()
     }
 
-    /// How many connections are open, on all cores. One that was closed here counts until the peer has ended its side too, at
-    /// most for [`close_timeout`](crate::Server::close_timeout).
+    /// How many connections are open, on all cores. One that was closed here counts until the peer has ended its side too,
+    /// as long as [`close_timeout`](crate::Server::close_timeout) allows.
     pub fn connections(&self) -> usize {
         self.control.cores().iter().map(|core| core.open.load(Relaxed)).sum()
     }

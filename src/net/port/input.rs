@@ -55,6 +55,7 @@ impl Port {
                     if read < room && !self.has(Flag::READ_ON) {
                         self.state.clear(Flag::READABLE);
                     }
+                    self.state.clear(Flag::ASKED);
                     if self.has(Flag::DISCARD) {
                         if total >= Class::LARGEST.bytes() && self.has(Flag::READABLE) {
                             self.look_again();
@@ -63,7 +64,6 @@ impl Port {
                         continue;
                     }
                     ring.filled(read);
-                    self.state.clear(Flag::ASKED);
                     self.state.set(Flag::NEWS);
                 }
                 Poll::Ready(Err(error)) => self.fail(&error),
@@ -223,6 +223,14 @@ impl Port {
                 self.arm();
             }
         }
+    }
+
+    /// Whether anything was received since the last call.
+    #[cold]
+    pub(crate) fn has_heard(&self) -> bool {
+        let heard = !self.has(Flag::ASKED);
+        self.state.set(Flag::ASKED);
+        heard
     }
 
     /// From here on input is thrown away, so that a peer which is busy sending cannot keep a close from its end.

@@ -4,9 +4,11 @@ use super::encoding::Encoding;
 use super::{Port, Rare, WriteEvent};
 use crate::buffer::{Direct, Outbound, Output};
 use crate::codec::Decoder;
+use crate::io::unacknowledged;
 use crate::net::Flag;
 use std::convert::Infallible;
 use std::io;
+use std::os::fd::AsFd;
 use std::task::{Context, Poll, Waker};
 
 /// Why a message was not queued.
@@ -190,6 +192,20 @@ impl Port {
         self.flush();
         // A stream that writes past the queue waits for the socket itself.
         self.wake_writers();
+    }
+
+    /// Writes the queue although the socket has not said that it takes more.
+    #[cold]
+    pub(crate) fn try_again_to_flush(&self) {
+        if self.has(Flag::BLOCKED) {
+            self.unblock();
+        }
+    }
+
+    /// How much the kernel holds that the peer has not taken, in its own measure. Zero where it cannot tell.
+    #[cold]
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        unacknowledged(self.socket.as_fd()).unwrap_or(0)
     }
 
     /// Has the queue written at the end of this turn, together with what is queued until then.
