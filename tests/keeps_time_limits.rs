@@ -78,7 +78,7 @@ async fn flood(conn: &mut Conn<Lines>) -> Result {
 fn obedient(configure: impl Fn(Server) -> Server) -> (Running, Events<TimeLimit>) {
     let (tell, told) = events();
     let obedient = Obedient(tell);
-    let server = configure(Server::new().cores(2));
+    let server = configure(Server::new().cores(2).close_timeout(SHORT));
     let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || obedient.clone()).unwrap();
     (Running::start(server), told)
 }
@@ -274,6 +274,7 @@ impl<C: Codec + 'static> Handler for Silent<C> {
 fn silent<C: Codec + Clone + Send + 'static>(server: Server, codec: C) -> (Running, Events<TimeLimit>) {
     let (tell, told) = events();
     let make = move || Silent(tell.clone(), PhantomData);
+    let server = server.close_timeout(SHORT);
     (Running::start(server.listen("tcp://127.0.0.1:0", codec, make).unwrap()), told)
 }
 

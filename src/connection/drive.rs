@@ -3,6 +3,7 @@
 use super::close::end;
 use super::settings::{Admission, Counted, Settings};
 use super::supervise::Supervise;
+use super::tasks::end_tasks;
 use super::{Conn, ConnectionId, Handler};
 use crate::buffer::Ring;
 use crate::codec::{Codec, Decoder, Farewell, ProtocolError, frame_end, split_frame};
@@ -101,8 +102,21 @@ pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output =
             Ok(Err(End(reason))) | Err(reason) => reason,
         };
         // Boxed: an end is rare, and its future would be a part of every connection that lives.
-        Box::pin(end(session, reason)).await
+        Box::pin(finish(session, reason, link)).await
     }
+}
+
+/// Ends the tasks of a connection, and then the connection.
+async fn finish<H: Handler>(
+    session: Session<H>,
+    reason: CloseReason,
+    link: Rc<Link<<H::Codec as Codec>::Encoder>>,
+) -> CloseReason {
+    end_tasks(&link).await;
+    let reason = end(session, reason).await;
+    // Its last method may have spawned others.
+    end_tasks(&link).await;
+    reason
 }
 
 impl<H: Handler> Session<H> {

@@ -9,6 +9,7 @@ mod handler;
 mod serve;
 mod settings;
 mod supervise;
+mod tasks;
 
 pub use conn::{Conn, ConnectionId, TrySendError};
 pub use handle::{Handle, HandleSendError};

@@ -1,6 +1,7 @@
 //! Tasks: the run queue, and the list of all tasks, so that none outlives its core.
 
 use super::contain::{Contained, drop_contained, poll_caught};
+use super::core::Core;
 use super::current::with_current;
 use super::inbox::{Inbox, Mail};
 use super::task::Ended;
@@ -12,7 +13,9 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 pub(super) struct Executor {
@@ -47,9 +50,33 @@ impl Executor {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let key = self.tasks.borrow_mut().insert(Waker::noop().clone());
         let inbox = inbox.clone();
-        let (runnable, task) = async_task::spawn_local(Listed::new(key, future), move |task| schedule(&inbox, task));
+        self.spawn_with(future, move |task| schedule(&inbox, task))
+    }
+
+    /// Like [`spawn`](Executor::spawn); the task is cancelled by the first wake-up that finds `is_over` set.
+    pub(super) fn spawn_until<F>(
+        &self,
+        inbox: &Arc<Inbox>,
+        is_over: Arc<AtomicBool>,
+        future: F,
+    ) -> Task<Ended<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let inbox = inbox.clone();
+        self.spawn_with(future, move |task| schedule_until(&inbox, &is_over, task))
+    }
+
+    #[inline(always)]
+    fn spawn_with<F>(&self, future: F, schedule: impl Fn(Runnable) + Send + Sync + 'static) -> Task<Ended<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let key = self.tasks.borrow_mut().insert(Waker::noop().clone());
+        let (runnable, task) = async_task::spawn_local(Listed::new(key, future), schedule);
         if let Some(waker) = self.tasks.borrow_mut().get_mut(key) {
             *waker = runnable.waker();
         }
@@ -78,10 +105,26 @@ impl Executor {
 /// Puts a woken task where its core will find it. Called by wakers, from any thread.
 #[inline]
 fn schedule(inbox: &Arc<Inbox>, runnable: Runnable) {
-    match with_current(|core| Arc::ptr_eq(&core.inbox, inbox).then(|| core.clone())).flatten() {
+    match here(inbox) {
         Some(core) => core.executor.push(runnable),
         None => schedule_elsewhere(inbox, runnable),
     }
+}
+
+/// The same, unless the task is over.
+fn schedule_until(inbox: &Arc<Inbox>, is_over: &AtomicBool, runnable: Runnable) {
+    match here(inbox) {
+        // A task that is dropped instead of run is cancelled.
+        Some(_) if is_over.load(Relaxed) => drop(runnable),
+        Some(core) => core.executor.push(runnable),
+        None => schedule_elsewhere(inbox, runnable),
+    }
+}
+
+/// The core whose inbox this is, if the caller runs on it.
+#[inline]
+fn here(inbox: &Arc<Inbox>) -> Option<Rc<Core>> {
+    with_current(|core| Arc::ptr_eq(&core.inbox, inbox).then(|| core.clone())).flatten()
 }
 
 #[cold]

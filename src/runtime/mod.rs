@@ -16,6 +16,7 @@ mod schedule;
 mod source;
 mod sync;
 mod task;
+mod tied;
 mod time;
 mod turn;
 
@@ -35,3 +36,4 @@ pub(crate) use date::coarse_seconds;
 pub(crate) use date::http_date;
 pub(crate) use oneshot::{Sender as OneshotSender, oneshot};
 pub(crate) use source::{AtTurnEnd, Interrupt, Source};
+pub(crate) use tied::TiedTasks;

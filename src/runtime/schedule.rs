@@ -50,9 +50,9 @@ where
 /// the period delays the next one, which then comes at once.
 ///
 /// It goes on until it is aborted by the handle that is returned, or the core ends: to drop the handle does not end it, and
-/// neither does the end of the connection whose handler has begun it. Such a handler keeps the handle, and aborts it in
-/// [`on_close`](crate::Handler::on_close). Work that can tell by itself when it is over is better a loop over an [`interval`] in
-/// a task of [`spawn_local`].
+/// neither does the end of the connection whose handler has begun it. What is to end with a connection is begun by
+/// [`Conn::every`](crate::Conn::every). Work that can tell by itself when it is over is better a loop over an [`interval`] in a
+/// task of [`spawn_local`].
 ///
 /// # Panics
 /// Outside a core, and if `period` is zero.

@@ -2,14 +2,15 @@
 
 use super::contain::Contained;
 use super::current::expect_current;
-use async_task::FallibleTask;
+use async_task::{FallibleTask, Task};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Runs `future` as a task of this core, beside the caller. The task stays on this core, so the future need not be
-/// `Send`.
+/// `Send`. It ends by itself or with its core; a task that ends with a connection is spawned by
+/// [`Conn::spawn`](crate::Conn::spawn).
 ///
 /// A panic in it ends that task only: it is logged, and given to who awaits the [`JoinHandle`]. A panic of a destructor, when
 /// the task is cancelled or ends with its core, is logged.
@@ -30,8 +31,7 @@ where
     F::Output: 'static,
 {
     let core = expect_current("spawn_local");
-    let task = core.executor.spawn(&core.inbox, future);
-    JoinHandle { task: Some(task.fallible()) }
+    JoinHandle::new(core.executor.spawn(&core.inbox, future))
 }
 
 /// A task that has been spawned. Awaiting it gives what the task returned.
@@ -68,6 +68,10 @@ pub enum JoinError {
 }
 
 impl<T> JoinHandle<T> {
+    pub(super) fn new(task: Task<Ended<T>>) -> JoinHandle<T> {
+        JoinHandle { task: Some(task.fallible()) }
+    }
+
     /// Ends the task where it stands: its future is dropped. Resolves when that has happened, with the result if the
     /// task had ended before.
     ///

@@ -17,7 +17,7 @@ pub(crate) struct HandedOver {
     outbound: Option<Box<Outbound>>,
     limits: Limits,
     flags: Flag,
-    failure: i32,
+    failure: i16,
 }
 
 impl Port {

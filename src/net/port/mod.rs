@@ -161,6 +161,12 @@ impl Port {
         self.rare().kept.borrow_mut().push(Box::new(value));
     }
 
+    /// Such a value, if it keeps one.
+    pub(crate) fn kept<T: Any + Clone>(&self) -> Option<T> {
+        let kept = self.rare.get()?.kept.borrow();
+        kept.iter().find_map(|value| value.downcast_ref::<T>().cloned())
+    }
+
     /// Whether it keeps such a value.
     pub(crate) fn keeps<T: Any>(&self, wanted: impl Fn(&T) -> bool) -> bool {
         let Some(rare) = self.rare.get() else { return false };
@@ -267,7 +273,7 @@ impl Port {
     }
 
     /// The failure that the socket has had before this port was its own.
-    pub(super) fn take_over_failure(&self, number: i32) {
+    pub(super) fn take_over_failure(&self, number: i16) {
         if number != 0 {
             self.failure.set(number);
             self.state.set(Flag::SHUT.or(Flag::NEWS));
