@@ -4,13 +4,14 @@ mod support;
 
 use bytes::Bytes;
 use std::io::{Read, Write};
+use std::sync::mpsc::Sender;
 use support::*;
-use tiderace::codec::{Peek, Raw, Unread};
-use tiderace::{CloseReason, Conn, Error, Handler, Result, block_on, connect};
+use tiderace::codec::{Fixed, Peek, Raw, Unread};
+use tiderace::{CloseReason, Conn, Error, Handle, Handler, Result, block_on, connect};
 
 /// Takes messages of a length byte and as many others, and tells how it ended.
 #[derive(Clone)]
-struct Prefixed(std::sync::mpsc::Sender<String>);
+struct Prefixed(Sender<String>);
 
 impl Handler for Prefixed {
     type Codec = Peek;
@@ -93,7 +94,7 @@ fn a_client_that_is_driven_by_hand_takes_parts_too() {
 }
 
 /// Sends shared parts, says that this is all, and goes on listening.
-struct Finisher(std::sync::mpsc::Sender<String>);
+struct Finisher(Sender<String>);
 
 impl Handler for Finisher {
     type Codec = Raw;
@@ -127,4 +128,142 @@ fn a_handler_that_has_finished_sending_still_hears() {
     assert_eq!(heard.next(), "thanks");
     drop(stream);
     assert_eq!(heard.next(), "end of stream");
+}
+
+/// Takes nothing before it was woken or the stream has ended, and tells what happens.
+struct Waiting {
+    tell: Sender<String>,
+    handles: Sender<Handle<Peek>>,
+    may_take: bool,
+}
+
+impl Handler for Waiting {
+    type Codec = Peek;
+
+    async fn on_open(&mut self, conn: &mut Conn<Peek>) -> Result {
+        self.handles.send(conn.handle())?;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Peek>, mut unread: Unread<'_>) -> Result {
+        let (bytes, is_last) = (String::from_utf8_lossy(&unread).into_owned(), unread.is_last());
+        self.tell.send(format!("{bytes}, {} behind{}", conn.buffered(), if is_last { ", last" } else { "" }))?;
+        if std::mem::take(&mut self.may_take) || unread.starts_with(b"now") {
+            unread.take(4);
+        }
+        Ok(())
+    }
+
+    async fn on_wake(&mut self, conn: &mut Conn<Peek>) -> Result {
+        self.may_take = true;
+        self.tell.send(format!("woken with {}", conn.buffered()))?;
+        Ok(())
+    }
+
+    async fn on_eof(&mut self, conn: &mut Conn<Peek>) -> Result {
+        self.tell.send(format!("ended with {}", conn.buffered()))?;
+        conn.send("good bye").await
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Peek>, reason: &CloseReason) {
+        let _ = self.tell.send(reason.to_string());
+    }
+}
+
+fn waiting(cores: usize) -> (Running, Events<String>, Events<Handle<Peek>>) {
+    let ((tell, told), (handles, handed)) = (events(), events());
+    let make = move || Waiting { tell: tell.clone(), handles: handles.clone(), may_take: false };
+    (serve(cores, Peek::default(), make), told, handed)
+}
+
+#[test]
+fn peek_shows_what_was_left_again_after_a_wake() {
+    for cores in CORES {
+        let (server, told, handles) = waiting(cores);
+        let mut stream = server.connect();
+        let handle = handles.next();
+        stream.write_all(b"12345").unwrap();
+        assert_eq!(told.next(), "12345, 0 behind");
+        handle.wake();
+        assert_eq!([told.next(), told.next()], ["woken with 5", "12345, 0 behind"]);
+        stream.write_all(b"6").unwrap();
+        assert_eq!(told.next(), "56, 0 behind");
+        handle.wake();
+        assert_eq!([told.next(), told.next()], ["woken with 2", "56, 0 behind"]);
+        // Where nothing is left, a wake is a wake.
+        let mut empty = server.connect();
+        handles.next().wake();
+        assert_eq!(told.next(), "woken with 0");
+        empty.write_all(b"7").unwrap();
+        assert_eq!(told.next(), "7, 0 behind");
+    }
+}
+
+#[test]
+fn peek_shows_what_was_left_again_at_the_end_of_the_stream() {
+    for cores in CORES {
+        let (server, told, _handles) = waiting(cores);
+        let mut stream = server.connect();
+        stream.write_all(b"now1").unwrap();
+        assert_eq!(told.next(), "now1, 0 behind");
+        stream.write_all(b"no").unwrap();
+        assert_eq!(told.next(), "no, 0 behind");
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(told.next(), "no, 0 behind, last");
+        // It was left again, and is an error only now that the handler has been told of the end.
+        assert_eq!(told.next(), "ended with 2");
+        assert_eq!(read_to_end(&mut stream), b"good bye");
+        let truncated = "protocol error: expected the rest of a frame, met the end of the stream after 2 bytes of it";
+        assert_eq!(told.next(), truncated);
+        // What is taken then is no error.
+        let mut stream = server.connect();
+        stream.write_all(b"now2").unwrap();
+        assert_eq!(told.next(), "now2, 0 behind");
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!([told.next(), told.next()], ["ended with 0", "end of stream"]);
+        assert_eq!(read_to_end(&mut stream), b"good bye");
+    }
+}
+
+/// Tells how much waits behind each message.
+struct Counting {
+    tell: Sender<usize>,
+    handled: usize,
+}
+
+impl Handler for Counting {
+    type Codec = Fixed;
+
+    async fn on_message(&mut self, conn: &mut Conn<Fixed>, message: &[u8]) -> Result {
+        self.handled += message.len();
+        self.tell.send(self.handled + conn.buffered())?;
+        Ok(())
+    }
+
+    async fn on_wake(&mut self, conn: &mut Conn<Fixed>) -> Result {
+        self.tell.send(conn.buffered())?;
+        Ok(())
+    }
+}
+
+#[test]
+fn buffered_bytes_are_those_behind_the_message_also_where_the_ring_wraps() {
+    const PIECE: usize = 1_000;
+    const MESSAGE: usize = 70;
+    let (tell, told) = events();
+    let server = serve(1, Fixed::new(MESSAGE), move || Counting { tell: tell.clone(), handled: 0 });
+    let mut stream = server.connect();
+    // A part of a message is always left, so that the ring never begins anew.
+    let (mut sent, mut handled) = (0, 0);
+    for _ in 0..50 {
+        stream.write_all(&[7; PIECE]).unwrap();
+        sent += PIECE;
+        while handled + MESSAGE <= sent {
+            handled += MESSAGE;
+            assert_eq!(told.next(), sent, "behind the message that ends at {handled}");
+        }
+    }
+    let wakes = server.handle.for_each(|handle: Handle<Fixed>| handle.wake());
+    assert_eq!(block_on(wakes), 1);
+    assert_eq!(told.next(), sent - handled);
 }

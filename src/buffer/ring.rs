@@ -23,6 +23,8 @@ pub(crate) struct Ring {
     len: usize,
     /// Where a frame that wraps is made contiguous.
     scratch: Vec<u8>,
+    /// How many bytes were lent last.
+    lent: usize,
     /// It is full, and the frame in it has not come to its end.
     wants_room: bool,
 }
@@ -31,7 +33,7 @@ impl Ring {
     /// A ring of at least `capacity` bytes, rounded up to a power of two.
     pub(crate) fn with_capacity(capacity: usize) -> Ring {
         let block = vec![0; capacity.max(1).next_power_of_two()].into_boxed_slice();
-        Ring { block, head: 0, len: 0, scratch: Vec::new(), wants_room: false }
+        Ring { block, head: 0, len: 0, scratch: Vec::new(), lent: 0, wants_room: false }
     }
 
     #[inline]
@@ -109,7 +111,12 @@ impl Ring {
     pub(crate) fn contiguous(&mut self, n: usize) -> &mut [u8] {
         debug_assert!(n <= self.len, "a frame of {n} bytes in {} of input", self.len);
         let end = (self.head + self.len).min(self.block.len());
-        if self.head + n <= end { &mut self.block[self.head..end] } else { self.unwrapped(n) }
+        if self.head + n <= end {
+            self.lent = end - self.head;
+            &mut self.block[self.head..end]
+        } else {
+            self.unwrapped(n)
+        }
     }
 
     /// Just the `n` bytes: what lies behind them would have to be copied too.
@@ -121,6 +128,7 @@ impl Ring {
             self.scratch.extend_from_slice(first);
             self.scratch.extend_from_slice(&self.block[..n - first.len()]);
         }
+        self.lent = n;
         &mut self.scratch
     }
 
@@ -142,6 +150,14 @@ impl Ring {
         if self.head >= self.block.len() {
             self.start_over();
         }
+    }
+
+    /// Forgets what was lent last, but for the last `n` bytes of it. Says how many bytes it has forgotten.
+    #[inline]
+    pub(crate) fn consume_all_but(&mut self, n: usize) -> usize {
+        let consumed = self.lent.saturating_sub(n);
+        self.consume(consumed);
+        consumed
     }
 
     #[cold]

@@ -115,11 +115,18 @@ pub trait Decoder {
     /// How many bytes at the end of the last frame are left unused. They are input again, and
     /// [`frame_end`](Decoder::frame_end) should ask for more.
     ///
-    /// The default says none. It is asked when the frame has been handled.
+    /// The default says none. It is asked when the frame has been handled. At the end of the stream such bytes are an error
+    /// only when [`on_eof`](crate::Handler::on_eof) has returned.
     #[inline]
     fn unclaimed(&mut self) -> usize {
         0
     }
+
+    /// The handler's [`on_wake`](crate::Handler::on_wake) has run. A decoder that leaves bytes
+    /// [unclaimed](Decoder::unclaimed) may claim them again, although no more have come.
+    ///
+    /// The default does nothing.
+    fn woken(&mut self) {}
 
     /// Like [`frame_end`](Decoder::frame_end), when no byte will follow `input`, which is not empty.
     ///

@@ -9,6 +9,14 @@ use std::ops::Deref;
 /// A [`Decoder`] of one's own does the same with less ado; this is the way of handlers that are brought along from
 /// elsewhere.
 ///
+/// What a handler leaves also comes again, with or without more behind it,
+///
+/// - after [`on_wake`](crate::Handler::on_wake), so that a handler which has waited for something else goes on by
+///   [`Handle::wake`](crate::Handle::wake);
+/// - when the peer has ended its stream, before [`on_eof`](crate::Handler::on_eof): then [`Unread::is_last`] says that no more
+///   will come. What is left even then ends the connection with
+///   [`ProtocolError::Truncated`](crate::codec::ProtocolError::Truncated), after `on_eof`.
+///
 /// ```
 /// use tiderace::codec::{Peek, Unread};
 /// use tiderace::{Conn, Handler, Result};
@@ -50,7 +58,7 @@ impl Codec for Peek {
     type Encoder = Raw;
 
     fn halves(&self) -> (PeekDecoder, Raw) {
-        (PeekDecoder { max: self.max, untaken: 0 }, Raw)
+        (PeekDecoder { max: self.max, untaken: 0, has_ended: false }, Raw)
     }
 }
 
@@ -60,6 +68,8 @@ pub struct PeekDecoder {
     max: usize,
     /// What the handler has seen and left.
     untaken: usize,
+    /// The stream has ended, and the handler has been told so.
+    has_ended: bool,
 }
 
 /// Everything that has been received and not taken; it derefs to these bytes.
@@ -67,6 +77,7 @@ pub struct PeekDecoder {
 pub struct Unread<'a> {
     bytes: &'a [u8],
     untaken: &'a mut usize,
+    is_last: bool,
 }
 
 impl<'a> Unread<'a> {
@@ -76,6 +87,11 @@ impl<'a> Unread<'a> {
         self.bytes = rest;
         *self.untaken = rest.len();
         Some(taken)
+    }
+
+    /// Whether the peer has ended its stream: no more will come.
+    pub fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// Takes all.
@@ -101,9 +117,19 @@ impl Decoder for PeekDecoder {
         Ok((input.len() > self.untaken).then_some(input.len()))
     }
 
+    fn frame_end_at_eof(&mut self, input: Input<'_>) -> Result<Option<usize>, Infallible> {
+        // What was left is shown once more, because now it is known to be all.
+        let is_news = !std::mem::replace(&mut self.has_ended, true);
+        Ok((is_news || input.len() > self.untaken).then_some(input.len()))
+    }
+
+    fn woken(&mut self) {
+        self.untaken = 0;
+    }
+
     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Unread<'a>, Infallible> {
         self.untaken = frame.len();
-        Ok(Unread { bytes: frame, untaken: &mut self.untaken })
+        Ok(Unread { bytes: frame, untaken: &mut self.untaken, is_last: self.has_ended })
     }
 
     fn unclaimed(&mut self) -> usize {

@@ -57,9 +57,16 @@ impl fmt::Debug for ConnectionId {
 pub struct Conn<C: Codec> {
     pub(crate) link: Rc<Link<C::Encoder>>,
     pub(super) counted: Counted,
+    /// While a message is lent: how many bytes of the same piece lie behind it, and how many beyond that piece.
+    pub(super) behind: u32,
+    pub(super) beyond: u32,
 }
 
 impl<C: Codec> Conn<C> {
+    pub(super) fn new(link: Rc<Link<C::Encoder>>, counted: Counted) -> Conn<C> {
+        Conn { link, counted, behind: 0, beyond: 0 }
+    }
+
     /// Encodes a message and queues it. What is queued leaves in one write when the handler waits or returns; a payload
     /// of 16 KiB or more goes to the socket at once.
     ///
@@ -276,6 +283,15 @@ impl<C: Codec> Conn<C> {
     /// The address of this end.
     pub fn local_addr(&self) -> io::Result<Address> {
         self.link.socket.local_address()
+    }
+
+    /// Bytes that have been received and not handled: in `on_message`, those that lie behind the message. What waits in the
+    /// kernel does not count.
+    pub fn buffered(&self) -> usize {
+        match self.link.has(Flag::LENT) {
+            true => self.behind as usize + self.beyond as usize,
+            false => self.link.unhandled(),
+        }
     }
 
     /// Bytes that are queued and not yet handed to the system.

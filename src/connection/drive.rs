@@ -72,7 +72,7 @@ impl<H: Handler> Session<H> {
         if decoder.can_ping() {
             link.set_pings();
         }
-        Session { handler, conn: Conn { link, counted }, decoder }
+        Session { handler, conn: Conn::new(link, counted), decoder }
     }
 }
 
@@ -112,6 +112,8 @@ async fn finish<H: Handler>(
     reason: CloseReason,
     link: Rc<Link<<H::Codec as Codec>::Encoder>>,
 ) -> CloseReason {
+    // The ring of a message whose handling was cut off is gone.
+    link.take(Flag::LENT);
     end_tasks(&link).await;
     let reason = end(session, reason).await;
     // Its last method may have spawned others.
@@ -137,15 +139,18 @@ impl<H: Handler> Session<H> {
                     loop {
                         let first = self.next_frame(&mut ring)?;
                         if self.decoder.has_answer() {
+                            (self.conn.behind, self.conn.beyond) = (0, ring.len() as u32);
                             self.answer().await?;
                         }
                         let Some(first) = first else { break };
                         // The frames behind it in one piece are cut off by moving a border, without a look at the ring.
+                        let received = ring.len();
                         let lent = ring.contiguous(first);
-                        let total = lent.len();
+                        self.conn.beyond = (received - lent.len()) as u32;
                         let (mut frame, mut rest) = lent.split_at_mut(first);
-                        let (unhandled, mut unclaimed);
+                        let (left, mut unclaimed);
                         loop {
+                            self.conn.behind = rest.len() as u32;
                             if self.decoder.is_message(frame).map_err(undecodable)? {
                                 let message = self.decoder.decode(frame).map_err(undecodable)?;
                                 self.conn.link.core.meter.message_in();
@@ -162,15 +167,14 @@ impl<H: Handler> Session<H> {
                                 self.answer().await?;
                             }
                             unclaimed = self.decoder.unclaimed();
-                            let left = rest.len();
                             if unclaimed > 0 || self.port().has(INTERRUPTED.or(AWAITED)) {
-                                unhandled = (left + unclaimed).min(total);
-                                self.frame_has_ended(unhandled < total);
+                                left = rest.len();
                                 break;
                             }
+                            let behind = rest.len();
                             let split = split_frame(&mut self.decoder, rest).map_err(protocol)?;
                             let Some(next) = split else {
-                                unhandled = left;
+                                left = behind;
                                 break;
                             };
                             (frame, rest) = next;
@@ -178,7 +182,10 @@ impl<H: Handler> Session<H> {
                         if unclaimed > 0 {
                             ring.rewrap();
                         }
-                        ring.consume(total - unhandled);
+                        let consumed = ring.consume_all_but(left + unclaimed);
+                        if self.port().has(AWAITED) {
+                            self.frame_has_ended(consumed > 0);
+                        }
                         if ring.is_empty() {
                             break;
                         }
@@ -190,10 +197,7 @@ impl<H: Handler> Session<H> {
                         return Err(protocol(ProtocolError::Truncated { received: 0 }));
                     }
                     self.handler.on_eof(&mut self.conn).await?;
-                    if self.port().has(Flag::DETACH) {
-                        return Err(End(CloseReason::Detached));
-                    }
-                    return Err(End(CloseReason::EndOfStream));
+                    return Err(self.stream_has_ended());
                 }
             }
             if let Some(error) = self.port().read_failure() {
@@ -257,8 +261,21 @@ impl<H: Handler> Session<H> {
             }
             self.port().take(Flag::WAKE);
             self.handler.on_wake(&mut self.conn).await?;
+            self.decoder.woken();
         }
         Ok(())
+    }
+
+    /// How a connection ends whose handler has been told of the end of the stream.
+    #[cold]
+    fn stream_has_ended(&self) -> End {
+        if self.port().has(Flag::DETACH) {
+            return End(CloseReason::Detached);
+        }
+        match self.port().unhandled() {
+            0 => End(CloseReason::EndOfStream),
+            received => protocol(ProtocolError::Truncated { received }),
+        }
     }
 
     /// The end of the frame at the ring's front, unless it is incomplete or something else comes first.
@@ -272,7 +289,12 @@ impl<H: Handler> Session<H> {
         }
         // Nothing is read while the ring is lent, so the end of the stream can not come in between.
         let ended = self.port().has(Flag::ENDED);
-        frame_end(&mut self.decoder, ring, ended).map_err(protocol)
+        match frame_end(&mut self.decoder, ring, ended) {
+            Ok(end) => Ok(end),
+            // What the handler has seen and left is its own to judge, in `on_eof`.
+            Err(ProtocolError::Truncated { .. }) if self.decoder.unclaimed() > 0 => Ok(None),
+            Err(error) => Err(protocol(error)),
+        }
     }
 
     /// A message has begun if a part of a frame waits, or if the last frame was a part of a message.
