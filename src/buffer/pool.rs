@@ -87,6 +87,13 @@ impl Pool {
         other
     }
 
+    /// A ring of the next class, and which that is, with what was in this one, which must be smaller than the largest.
+    #[cold]
+    pub(crate) fn exchange_for_larger(&mut self, ring: Box<Ring>) -> (Box<Ring>, Class) {
+        let class = Class::above(ring.capacity()).unwrap_or(Class::LARGEST);
+        (self.exchange(ring, class), class)
+    }
+
     /// A larger ring, with what was in this one.
     #[cold]
     pub(crate) fn enlarge(&mut self, mut ring: Box<Ring>) -> Box<Ring> {

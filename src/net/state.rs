@@ -69,6 +69,8 @@ impl Flag {
 
     /// While there is a time limit for the first message: the last frame was no message.
     pub(crate) const WORDLESS: Flag = Flag(1 << 29);
+    /// The last look at the socket was for an event, and not for more of what an earlier look has left.
+    pub(crate) const BY_EVENT: Flag = Flag(1 << 31);
 
     pub(crate) const NONE: Flag = Flag(0);
 

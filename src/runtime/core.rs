@@ -1,5 +1,6 @@
 //! The state of one core. Everything here belongs to one thread; [`Remote`] is what others hold of it.
 
+use super::again::Again;
 use super::busy_poll::BusyPoll;
 use super::contain::drop_contained;
 use super::executor::Executor;
@@ -13,7 +14,7 @@ use crate::slots::{Key, Slots};
 use crate::timer::Wheel;
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -22,11 +23,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
-
-/// Bytes that one source may bring before others that have more to read, too: about a millisecond. What its peer has just
-/// written is still in cache, and what waits is not; to take turns after every read costs a streaming server half as much
-/// again.
-const STREAK: usize = 4 * 1024 * 1024;
 
 /// What can be set of a core.
 #[derive(Clone)]
@@ -107,10 +103,8 @@ pub(crate) struct Core {
     /// What the last wait brought; those before `handled` are dealt with.
     pub(super) events: RefCell<Vec<Event>>,
     pub(super) handled: Cell<usize>,
-    /// Sources that want to be looked at in the next turn, event or not.
-    pub(super) again: RefCell<VecDeque<Key>>,
-    /// Which of them was looked at last, and how many bytes it has brought since another was.
-    pub(super) streak: Cell<Option<(Key, usize)>>,
+    /// Sources that are to be looked at again, event or not.
+    pub(super) again: RefCell<Again>,
     /// Sources that have something to write at the end of this turn.
     pub(super) unflushed: RefCell<Vec<Key>>,
     pub(super) collectors: RefCell<Vec<Rc<dyn AtTurnEnd>>>,
@@ -158,7 +152,6 @@ impl Core {
             events: RefCell::default(),
             handled: Cell::new(0),
             again: RefCell::default(),
-            streak: Cell::default(),
             unflushed: RefCell::default(),
             collectors: RefCell::default(),
             executor: Executor::new(),
@@ -322,15 +315,16 @@ impl Core {
         self.sources.borrow().iter().map(|(_, source)| source.clone()).collect()
     }
 
-    /// Has the source looked at in the next turn, although no event names it: before others that wait for that if it was
-    /// the last one, until its streak ends.
+    /// Has the source looked at in the next turn, although no event names it. A source is to ask for one look at a time.
+    pub(crate) fn look_soon(&self, key: Key) {
+        self.again.borrow_mut().push_soon(key);
+    }
+
+    /// Has the source looked at when its turn among those that stream comes, although no event names it. A source is to ask
+    /// for one look at a time.
     #[inline]
     pub(crate) fn look_again(&self, key: Key) {
-        let mut again = self.again.borrow_mut();
-        match self.streak.get() {
-            Some((last, read)) if last == key && read < STREAK => again.push_front(key),
-            _ => again.push_back(key),
-        }
+        self.again.borrow_mut().push_streaming(key);
     }
 
     /// Has the collector called at the end of this turn, before sources are flushed. To be asked once a turn.

@@ -1,6 +1,7 @@
 //! One core: a thread with its own poller, executor, timers, block pool and mailbox. [`turn`] is the loop; who has read
 //! that function knows the library.
 
+mod again;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod busy_poll;

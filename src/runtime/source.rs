@@ -11,7 +11,7 @@ pub(crate) trait Source: Any {
     fn socket(&self) -> BorrowedFd<'_>;
 
     /// Does at once what the socket is ready for, and wakes who waits for it. `NONE` is a second look that the source has
-    /// asked for by [`Core::look_again`]. Says how many bytes were read.
+    /// asked for by [`Core::look_soon`] or [`Core::look_again`]. Says how many bytes were read.
     fn ready(&self, core: &Rc<Core>, readiness: Readiness) -> usize;
 
     /// Sends what waits to be written; asked for by [`Core::flush_later`].

@@ -95,9 +95,11 @@ impl Core {
 
     /// Moves bytes between sockets and buffers. Tasks are woken, but none runs yet.
     ///
-    /// Events and second looks have a budget each, or a socket that always has more would keep the others waiting. Says how
-    /// many events there were.
+    /// Events, looks that were asked for soon, and looks at those that stream have a budget each, or a socket that always has
+    /// more would keep the others waiting. Says how many events there were.
     fn drain(self: &Rc<Self>) -> usize {
+        // Those that ask from here on are looked at in the next turn.
+        let (soon, streaming) = self.again.borrow().lengths();
         let events = self.events.take();
         let before = self.handled.get();
         let (mut handled, mut read) = (before, 0);
@@ -108,21 +110,34 @@ impl Core {
         }
         self.handled.set(handled);
         self.events.replace(events);
+        if soon + streaming > 0 {
+            read += self.look_again_at(soon, streaming);
+        }
+        self.busy_poll.borrow_mut().worked(handled - before, read);
+        handled - before
+    }
 
-        let again = self.again.borrow().len();
-        let mut read_again = 0;
-        for _ in 0..again {
-            let Some(key) = self.again.borrow_mut().pop_front() else { break };
-            let read = self.look(key, Readiness::NONE);
-            let before = self.streak.get().filter(|(last, _)| *last == key).map_or(0, |(_, read)| read);
-            self.streak.set(Some((key, before + read)));
-            read_again += read;
-            if read_again >= DRAIN {
+    /// Looks at sources that no event names: at so many at most. Says how many bytes were read.
+    fn look_again_at(self: &Rc<Self>, soon: usize, streaming: usize) -> usize {
+        let mut read_soon = 0;
+        for _ in 0..soon {
+            if read_soon >= DRAIN {
                 break;
             }
+            let Some(key) = self.again.borrow_mut().next_soon() else { break };
+            read_soon += self.look(key, Readiness::NONE);
         }
-        self.busy_poll.borrow_mut().worked(handled - before, read + read_again);
-        handled - before
+        let mut read_streaming = 0;
+        for _ in 0..streaming {
+            if read_streaming >= DRAIN {
+                break;
+            }
+            let Some(key) = self.again.borrow_mut().next_streaming() else { break };
+            let read = self.look(key, Readiness::NONE);
+            self.again.borrow_mut().has_brought(key, read);
+            read_streaming += read;
+        }
+        read_soon + read_streaming
     }
 
     /// An event of a socket that has been closed meanwhile finds nothing: its key is stale.

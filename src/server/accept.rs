@@ -23,6 +23,8 @@ pub(super) struct Acceptor {
     limits: ConnectionLimits,
     /// Brings a connection to the core that serves it.
     deliver: RefCell<Box<dyn FnMut(Incoming)>>,
+    /// A look is asked for already: more connections wait than one look accepts.
+    again: Cell<bool>,
     /// Descriptors or memory have run out; a timer will look again.
     exhausted: Cell<bool>,
 }
@@ -38,7 +40,8 @@ impl Acceptor {
         let acceptor = core.register(|key| {
             let (listener, limits, deliver) = parts.take().expect("registered once");
             let (core, deliver) = (Rc::downgrade(core), RefCell::new(deliver as Box<dyn FnMut(Incoming)>));
-            Rc::new(Acceptor { core, key, listener, limits, deliver, exhausted: Cell::new(false) })
+            let (again, exhausted) = (Cell::new(false), Cell::new(false));
+            Rc::new(Acceptor { core, key, listener, limits, deliver, again, exhausted })
         })?;
         core.arm(acceptor.key, acceptor.listener.as_fd(), Readiness::READ);
         Ok(())
@@ -76,7 +79,7 @@ impl Acceptor {
         spawn_local(async move {
             sleep(EXHAUSTED_PAUSE).await;
             if let Some(core) = core.upgrade() {
-                core.look_again(key);
+                core.look_soon(key);
             }
         })
         .detach();
@@ -96,13 +99,17 @@ impl Source for Acceptor {
     }
 
     fn ready(&self, core: &Rc<Core>, readiness: Readiness) -> usize {
-        let by_timer = readiness == Readiness::NONE;
-        if self.exhausted.get() && !by_timer {
+        let was_asked_for = readiness == Readiness::NONE;
+        if was_asked_for {
+            self.again.set(false);
+        } else if self.exhausted.get() || self.again.get() {
+            // It waits for its turn, or for the timer: an event is no reason to accept before that.
             return 0;
         }
         let was_exhausted = self.exhausted.replace(false);
         if self.accept(core, limits::ACCEPT) {
-            core.look_again(self.key);
+            self.again.set(true);
+            core.look_soon(self.key);
         } else if !self.exhausted.get() {
             if was_exhausted {
                 tracing::info!("connections are accepted again");

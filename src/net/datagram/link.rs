@@ -113,7 +113,7 @@ impl DatagramLink {
 
     fn look_again(&self) {
         if !self.again.replace(true) {
-            self.core.look_again(self.key);
+            self.core.look_soon(self.key);
         }
     }
 

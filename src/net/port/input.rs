@@ -13,12 +13,12 @@ impl Port {
     /// Deals with what the socket is ready for; says how many bytes were read.
     pub(in crate::net) fn ready(&self, readiness: Readiness) -> usize {
         if readiness == Readiness::NONE {
-            self.state.clear(Flag::AGAIN);
+            self.state.clear(Flag::AGAIN.or(Flag::BY_EVENT));
         }
         if readiness.contains(Readiness::WRITE) && self.has(Flag::BLOCKED) {
             self.unblock();
         }
-        let readable = Flag::NONE.with(Flag::READABLE, readiness.contains(Readiness::READ));
+        let readable = Flag::NONE.with(Flag::READABLE.or(Flag::BY_EVENT), readiness.contains(Readiness::READ));
         self.state.set(readable.with(Flag::READ_ON, readiness.contains(Readiness::MORE)));
         // One that is to be looked at again waits for its turn: an event is no reason to be before others.
         let closed_to_input = Flag::LENT.or(Flag::PAUSED).or(Flag::ENDED).or(Flag::AGAIN);
@@ -30,7 +30,7 @@ impl Port {
     /// Reads what there is, as far as the ring has room, and wakes the reader.
     fn drain(&self) -> usize {
         let core = &self.core;
-        let (class, begun) = (self.class.get(), self.ring.take());
+        let (mut class, begun) = (self.class.get(), self.ring.take());
         let is_new = begun.is_none();
         let mut ring = match begun {
             // The last read has filled it, and there is more: what is left of it moves to where that has room.
@@ -39,7 +39,14 @@ impl Port {
             None => core.pool.borrow_mut().ring(class),
         };
         let mut total = 0;
-        while self.has(Flag::READABLE) && !ring.is_full() {
+        while self.has(Flag::READABLE) {
+            if ring.is_full() {
+                if ring.capacity() >= core.largest_ring.bytes() {
+                    break;
+                }
+                // The rest of a message that did not fit must not wait until those that stream have had their turns.
+                (ring, class) = core.pool.borrow_mut().exchange_for_larger(ring);
+            }
             let room = ring.capacity() - ring.len();
             match self.socket.recv(ring.spare()) {
                 Poll::Ready(Ok(0)) => {
@@ -107,7 +114,11 @@ impl Port {
     fn look_again(&self) {
         if !self.has(Flag::AGAIN) {
             self.state.set(Flag::AGAIN);
-            self.core.look_again(self.key);
+            if self.has(Flag::BY_EVENT) {
+                self.core.look_soon(self.key);
+            } else {
+                self.core.look_again(self.key);
+            }
         }
     }
 
