@@ -4,6 +4,7 @@ mod support;
 
 use bytes::Bytes;
 use futures_lite::future::poll_once;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
@@ -15,17 +16,19 @@ use std::task::Poll;
 use std::time::Duration;
 use support::*;
 use tiderace::codec::{Decoder, Encoder, Input, Output, Raw};
-use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, Server, block_on, connect};
+use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, Server, WriteEvent, block_on, connect};
 
 /// A message is a list of these, so that an encoder may fail between any two.
 enum Piece {
     Copied(Vec<u8>),
     Shared(Bytes),
+    /// Released as soon as it is encoded, if it is short.
+    Last(Cell<Bytes>),
     Refused,
     Panics,
 }
 
-use Piece::{Copied, Panics, Refused, Shared};
+use Piece::{Copied, Last, Panics, Refused, Shared};
 
 #[derive(Clone)]
 struct Pieces;
@@ -51,6 +54,7 @@ impl Encoder<Vec<Piece>> for Pieces {
             match piece {
                 Copied(bytes) => output.put_slice(bytes),
                 Shared(bytes) => output.put_bytes(bytes.clone()),
+                Last(bytes) => output.put_bytes(bytes.take()),
                 Refused => return Err(std::fmt::Error),
                 Panics => panic!("in the encoder"),
             }
@@ -403,5 +407,202 @@ fn close_does_not_wait_for_ever() {
         });
         assert!(reasons.next().contains("undelivered"));
         until("it is gone", || server.handle.connections() == 0);
+    }
+}
+
+/// Bytes that send something when they are released.
+struct Owner<F: Fn()> {
+    bytes: Vec<u8>,
+    release: F,
+}
+
+impl<F: Fn()> AsRef<[u8]> for Owner<F> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<F: Fn()> Drop for Owner<F> {
+    fn drop(&mut self) {
+        (self.release)();
+    }
+}
+
+fn owned(bytes: Vec<u8>, release: impl Fn() + Send + 'static) -> Piece {
+    Last(Cell::new(Bytes::from_owner(Owner { bytes, release })))
+}
+
+/// How the encoder comes to release bytes.
+#[derive(Clone, Copy, Debug)]
+enum Released {
+    /// Short ones are copied.
+    Copied,
+    /// Longer ones were queued before, and leave with a part of the message.
+    WrittenThrough,
+    /// Longer ones are taken back with their message.
+    TakenBack,
+    /// The same, by a panic.
+    Panicked,
+}
+
+/// Sends bytes whose owner sends, by a handle or to a group, when they are released while another message is encoded.
+#[derive(Clone)]
+struct Releases {
+    how: Released,
+    group: Option<Group<Pieces>>,
+    closes: bool,
+}
+
+impl Handler for Releases {
+    type Codec = Pieces;
+
+    async fn on_open(&mut self, conn: &mut Conn<Pieces>) -> Result {
+        if let Some(group) = &self.group {
+            group.join(conn);
+        }
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Pieces>, _: &[u8]) -> Result {
+        let (handle, group) = (conn.handle(), self.group.clone());
+        let release = move || match &group {
+            // The first poll sends it to this core's members at once.
+            Some(group) => _ = futures_lite::future::block_on(poll_once(group.send(&copied("<released>")))),
+            None => handle.try_send(copied("<released>")).unwrap(),
+        };
+        match self.how {
+            Released::Copied => {
+                conn.send(&vec![Copied(b"<one>".into()), owned(b"<owned>".into(), release), Copied(b"<end>".into())])
+                    .await?;
+            }
+            Released::WrittenThrough => {
+                conn.send(&vec![owned(b"<owned>".repeat(1000), release)]).await?;
+                conn.send(&vec![Copied(b"<one>".repeat(10_000)), Copied(b"<end>".into())]).await?;
+            }
+            Released::TakenBack => {
+                conn.send(&copied("<one>")).await?;
+                let refused = vec![owned(b"<owned>".repeat(1000), release), Refused];
+                assert!(matches!(conn.send(&refused).await, Err(Error::Encode(_))));
+            }
+            Released::Panicked => {
+                conn.send(&copied("<one>")).await?;
+                conn.send(&vec![owned(b"<owned>".repeat(1000), release), Panics]).await?;
+            }
+        }
+        if self.closes {
+            conn.close();
+            return Ok(());
+        }
+        conn.send(&copied("<after>")).await
+    }
+}
+
+#[test]
+fn release_within_an_encoder_may_send() {
+    for cores in CORES {
+        for how in [Released::Copied, Released::WrittenThrough, Released::TakenBack, Released::Panicked] {
+            for to_group in [false, true] {
+                for closes in [false, true] {
+                    let group = to_group.then(|| Group::new(Pieces));
+                    let releases = Releases { how, group, closes };
+                    let server = serve(cores, Pieces, move || releases.clone());
+                    let mut stream = server.connect();
+                    stream.write_all(b"go").unwrap();
+                    // Until the server ends it, or, where it does not, all has come.
+                    let mut all = Vec::new();
+                    let ends = closes || matches!(how, Released::Panicked);
+                    while ends || !all.ends_with(b"<after>") {
+                        let mut some = [0; 10_000];
+                        match stream.read(&mut some).unwrap() {
+                            0 => break,
+                            n => all.extend_from_slice(&some[..n]),
+                        }
+                    }
+                    let before = match how {
+                        Released::Copied => b"<one><owned><end>".to_vec(),
+                        Released::WrittenThrough => {
+                            [b"<owned>".repeat(1000), b"<one>".repeat(10_000), b"<end>".into()].concat()
+                        }
+                        Released::TakenBack | Released::Panicked => b"<one>".to_vec(),
+                    };
+                    let after = if ends { &b""[..] } else { b"<after>" };
+                    // What is said to a group before a close is none of this test's concern.
+                    let mut expected = [&before, &b"<released>"[..], after].concat();
+                    if to_group && closes && all == before {
+                        expected = before;
+                    }
+                    let shown = String::from_utf8_lossy(&all[all.len().saturating_sub(100)..]);
+                    assert!(all == expected, "{how:?}, to a group: {to_group}, closes: {closes}: ...{shown}");
+                }
+            }
+        }
+    }
+}
+
+/// Says more for its first write, at the end of a turn: by a handle, or to a group.
+#[derive(Clone)]
+struct SaysMore {
+    handles: Sender<Handle<Pieces>>,
+    group: Option<Group<Pieces>>,
+}
+
+impl Handler for SaysMore {
+    type Codec = Pieces;
+
+    async fn on_open(&mut self, conn: &mut Conn<Pieces>) -> Result {
+        if let Some(group) = &self.group {
+            group.join(conn);
+        }
+        let (handle, group) = (conn.handle(), self.group.clone());
+        let mut rest = vec!["two ", "three ", "four ", "five ", "six ", "seven ", "eight"].into_iter();
+        conn.watch_writes(move |event| {
+            if let WriteEvent::After { .. } = event
+                && let Some(next) = rest.next()
+            {
+                match &group {
+                    Some(group) => group.try_send(&copied(next)).unwrap(),
+                    None => handle.try_send(copied(next)).unwrap(),
+                }
+            }
+        });
+        let _ = self.handles.send(conn.handle());
+        Ok(())
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<Pieces>, _: &[u8]) -> Result {
+        Ok(())
+    }
+}
+
+#[test]
+fn flush_that_brings_about_another_needs_no_other_event() {
+    for cores in CORES {
+        for to_group in [false, true] {
+            let (handles, handed) = events();
+            let says_more = SaysMore { handles, group: to_group.then(|| Group::new(Pieces)) };
+            let server = serve(cores, Pieces, move || says_more.clone());
+            let mut stream = server.connect();
+            handed.next().try_send(copied("one ")).unwrap();
+            let mut all = [0; 39];
+            stream.read_exact(&mut all).unwrap();
+            assert_eq!(&all, b"one two three four five six seven eight");
+        }
+    }
+}
+
+#[test]
+fn release_at_the_end_of_a_turn_needs_no_other_event() {
+    for cores in CORES {
+        let ((handles, handed), (told, _reasons)) = (events(), events());
+        let waits = Waits { handles, told };
+        let server = serve(cores, Pieces, move || waits.clone());
+        let mut stream = server.connect();
+        let handle = handed.next();
+        let same = handle.clone();
+        let release = move || same.try_send(copied("<released>")).unwrap();
+        handle.try_send(vec![owned(b"<owned>".repeat(1000), release)]).unwrap();
+        let mut all = [0; 7010];
+        stream.read_exact(&mut all).unwrap();
+        assert!(all.ends_with(b"<owned><released>"));
     }
 }

@@ -27,6 +27,10 @@ const LOOKS: u32 = 4;
 
 /// Ends the session, in the way that its reason asks for.
 pub(super) async fn end<H: Handler>(session: Session<H>, reason: CloseReason) -> CloseReason {
+    if session.conn.link.has(Flag::DEFERRED) {
+        // It was sent before this.
+        session.conn.link.do_deferred();
+    }
     match reason {
         CloseReason::Detached => detach(session).await,
         CloseReason::Handler(Error::StopServer { within }) => {

@@ -204,7 +204,10 @@ impl<C: Codec> Handle<C> {
             source.downcast::<Link<C::Encoder>>().ok()
         };
         match here {
-            Some(core) => work(find(&core)),
+            Some(core) => match find(&core) {
+                Some(link) if link.is_encoding() => link.defer(work),
+                link => work(link),
+            },
             None => {
                 self.shared.core.run(move |core| work(find(core)));
             }

@@ -144,23 +144,40 @@ impl<C: Codec + 'static> Members<C> {
 }
 
 /// Sends a message to one member, in the form that it understands.
-fn send<C: Codec>(link: &Link<C::Encoder>, message: &Encoded) -> Result<(), Unsent<Infallible>>
-where
-    C::Encoder: 'static,
-{
-    // What ends has said its last, and is not slow.
-    if link.has(Flag::SHUT.or(Flag::CLOSE)) {
-        return Err(Unsent::Closed);
+fn send<C: Codec + 'static>(link: &Rc<Link<C::Encoder>>, message: &Encoded) -> Result<(), Unsent<Infallible>> {
+    if link.has(Flag::SHUT.or(Flag::CLOSE).or(Flag::DEFERRED)) {
+        if !link.is_encoding() {
+            link.do_deferred();
+        }
+        // What ends has said its last, and is not slow.
+        if link.has(Flag::SHUT.or(Flag::CLOSE)) {
+            return Err(Unsent::Closed);
+        }
     }
-    if !C::takes_group_messages(&link.encoder()) {
+    let Some(mut encoder) = link.encoder() else {
+        send_later::<C>(link, message.clone());
+        return Ok(());
+    };
+    if !C::takes_group_messages(&encoder) {
         return Err(Unsent::Full);
     }
-    match &message.compact {
-        // Only who has room for it: what the encoder takes for written must be.
-        Some(_) if link.queued() > link.high_water() => Err(Unsent::Full),
-        Some(compact) if C::takes_compact(&mut link.encoder()) => link.send_encoded(compact),
-        _ => link.send_encoded(&message.plain),
+    // Only who has room for it: what the encoder takes for written must be.
+    if message.compact.is_some() && link.queued() > link.high_water() {
+        return Err(Unsent::Full);
     }
+    let compact = message.compact.as_ref().filter(|_| C::takes_compact(&mut encoder));
+    drop(encoder);
+    link.send_encoded(compact.unwrap_or(&message.plain))
+}
+
+/// A message of a member is being encoded, and has released what sends to the group.
+#[cold]
+fn send_later<C: Codec + 'static>(link: &Rc<Link<C::Encoder>>, message: Encoded) {
+    link.defer(move |link| {
+        if let Some(link) = link {
+            let _ = send::<C>(&link, &message);
+        }
+    });
 }
 
 impl<C: Codec + 'static> AtTurnEnd for Members<C> {

@@ -2,7 +2,7 @@
 
 use super::port::{Port, Unsent};
 use super::state::Flag;
-use crate::codec::Encoder;
+use crate::codec::{Decoder, Encoder};
 use crate::io::Readiness;
 use crate::runtime::{Core, Interrupt, Source};
 use bytes::Bytes;
@@ -72,17 +72,60 @@ impl<E: 'static> Link<E> {
     where
         E: Encoder<M>,
     {
+        if self.has(Flag::SHUT.or(Flag::DEFERRED)) {
+            self.look_before_a_push()?;
+        }
         let mut encoder = self.encoder.borrow_mut();
-        self.with_output(high, |output| encoder.encode(message, output))?;
+        self.with_open_output(high, |output| encoder.encode(message, output))?;
         self.core.meter.message_out();
         Ok(())
+    }
+
+    #[cold]
+    fn look_before_a_push<R>(&self) -> Result<(), Unsent<R>> {
+        if self.has(Flag::DEFERRED) {
+            self.do_deferred();
+        }
+        if self.has(Flag::SHUT) { Err(Unsent::Closed) } else { Ok(()) }
+    }
+
+    /// Sends what a decoder answers by itself, however much is queued. The encoder is in use meanwhile, as it is while it
+    /// encodes.
+    #[cold]
+    pub(crate) fn send_answer(&self, decoder: &mut impl Decoder) {
+        if self.has(Flag::DEFERRED) {
+            self.do_deferred();
+        }
+        let _in_use = self.encoder.borrow_mut();
+        self.port.send_answer(decoder);
+    }
+
+    /// Whether a message of this connection is being encoded. Bytes are released by that, whose owner may send.
+    pub(crate) fn is_encoding(&self) -> bool {
+        self.encoder().is_none()
+    }
+
+    /// Does `work` when the encoder is free: before the next message or the end of the connection, or else in the core's next
+    /// turn.
+    #[cold]
+    pub(crate) fn defer(self: &Rc<Self>, work: impl FnOnce(Option<Rc<Self>>) + 'static) {
+        // The port must not keep itself.
+        let link = Rc::downgrade(self);
+        if self.port.defer(move || work(link.upgrade())) {
+            let key = self.key;
+            self.core.remote().run(move |core| {
+                if let Some(source) = core.source(key) {
+                    source.catch_up();
+                }
+            });
+        }
     }
 }
 
 impl<E> Link<E> {
-    /// The encoder, for those who send what another has encoded.
-    pub(crate) fn encoder(&self) -> RefMut<'_, E> {
-        self.encoder.borrow_mut()
+    /// The encoder, for those who send what another has encoded, unless it is in use.
+    pub(crate) fn encoder(&self) -> Option<RefMut<'_, E>> {
+        self.encoder.try_borrow_mut().ok()
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -114,6 +157,12 @@ impl<E: 'static> Source for Link<E> {
 
     fn core_ends(&self) {
         self.fail(&std::io::Error::from_raw_os_error(rustix::io::Errno::NOTCONN.raw_os_error()));
+    }
+
+    fn catch_up(&self) {
+        if self.has(Flag::DEFERRED) {
+            self.do_deferred();
+        }
     }
 
     fn interrupt(&self, how: Interrupt) {

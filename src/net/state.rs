@@ -67,6 +67,8 @@ impl Flag {
     /// A part of the queue is on its way that has shared bytes: what is sent now stands behind it.
     pub(crate) const FLUSHING: Flag = Flag(1 << 26);
 
+    /// Something is to be done when the encoder is free.
+    pub(crate) const DEFERRED: Flag = Flag(1 << 27);
     /// While there is a time limit for the first message: the last frame was no message.
     pub(crate) const WORDLESS: Flag = Flag(1 << 29);
     /// The last look at the socket was for an event, and not for more of what an earlier look has left.

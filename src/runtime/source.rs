@@ -17,6 +17,9 @@ pub(crate) trait Source: Any {
     /// Sends what waits to be written; asked for by [`Core::flush_later`].
     fn flush(&self) {}
 
+    /// Does what had to wait for this turn.
+    fn catch_up(&self) {}
+
     /// The core ends, and will never call this again: what waits for the socket must not go on waiting.
     fn core_ends(&self) {}
 

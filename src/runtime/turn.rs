@@ -16,6 +16,8 @@ const DRAIN: usize = 64 * 1024;
 const EXPIRE: usize = 1024;
 const MAIL: usize = 1024;
 const RUN: usize = 256;
+/// How often what is sent by flushing is flushed in the same turn.
+const FLUSHES: usize = 4;
 
 impl Core {
     /// Waits for events, moves bytes, and runs the tasks which that has woken.
@@ -90,7 +92,12 @@ impl Core {
     }
 
     fn has_work(&self) -> bool {
-        self.executor.has_work() || !self.again.borrow().is_empty() || self.inbox.has_mail()
+        self.executor.has_work() || !self.again.borrow().is_empty() || self.inbox.has_mail() || self.has_unflushed()
+    }
+
+    /// Whether something is to be sent at the end of a turn. Before a wait, this is what the last flush has brought about.
+    fn has_unflushed(&self) -> bool {
+        !self.unflushed.borrow().is_empty() || !self.collectors.borrow().is_empty()
     }
 
     /// Moves bytes between sockets and buffers. Tasks are woken, but none runs yet.
@@ -182,8 +189,19 @@ impl Core {
         RUN
     }
 
-    /// Sends what was queued from outside the connections' own tasks, each connection's in one write.
+    /// Sends what was queued from outside the connections' own tasks, each connection's in one write. A write may bring about
+    /// others: its watcher sends, or the owner of bytes that it has released. Should that have no end, the next turn goes on
+    /// with it.
     pub(super) fn flush(&self) {
+        for _ in 0..FLUSHES {
+            self.flush_once();
+            if !self.has_unflushed() {
+                return;
+            }
+        }
+    }
+
+    fn flush_once(&self) {
         if !self.collectors.borrow().is_empty() {
             self.collectors.take().iter().for_each(|collector| collector.turn_ends());
         }

@@ -94,9 +94,14 @@ struct Rare {
     kept: RefCell<Vec<Box<dyn Any>>>,
     /// Takes the socket when the handler has given it up.
     taker: Cell<Option<Taker>>,
+    /// What is to be done when the encoder is free.
+    deferred: Cell<Vec<Deferred>>,
     /// What an encoder said when it panicked outside of the connection's task.
     panic: Cell<Option<String>>,
 }
+
+/// Work that came while a message was encoded.
+type Deferred = Box<dyn FnOnce()>;
 
 /// Takes a socket over, on its core.
 type Taker = Box<dyn FnOnce(HandedOver)>;
@@ -198,6 +203,24 @@ impl Port {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         self.limits.set(limits);
+    }
+
+    /// Keeps work for [`Port::do_deferred`]. Says whether it is the first.
+    #[cold]
+    pub(super) fn defer(&self, work: impl FnOnce() + 'static) -> bool {
+        let mut deferred = self.rare().deferred.take();
+        deferred.push(Box::new(work));
+        self.rare().deferred.set(deferred);
+        let is_first = !self.has(Flag::DEFERRED);
+        self.state.set(Flag::DEFERRED);
+        is_first
+    }
+
+    /// Does what was kept. Not to be called while a message is encoded.
+    #[cold]
+    pub(crate) fn do_deferred(&self) {
+        self.state.clear(Flag::DEFERRED);
+        self.rare().deferred.take().into_iter().for_each(|work| work());
     }
 
     /// Why nothing can be sent any more, if the socket has failed. What has arrived before that can still be received.

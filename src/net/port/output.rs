@@ -57,6 +57,16 @@ impl Port {
         if self.has(Flag::SHUT) {
             return Err(Unsent::Closed);
         }
+        self.with_open_output(high, encode)
+    }
+
+    /// The same, of a port of which it is known that it is not shut.
+    #[inline(always)]
+    pub(crate) fn with_open_output<E>(
+        &self,
+        high: usize,
+        encode: impl FnOnce(&mut Output<'_>) -> Result<(), E>,
+    ) -> Result<(), Unsent<E>> {
         let queue = match self.outbound.take() {
             Some(queue) => queue,
             None => self.core.pool.borrow_mut().outbound(),
