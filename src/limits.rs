@@ -100,5 +100,10 @@ pub(crate) const BACKLOG: u32 = 4096;
 /// Connections that are accepted from one listener in one turn.
 pub(crate) const ACCEPT: usize = 64;
 
+/// How long a server that stops waits for the first message of a connection, once nothing is accepted any more: a request
+/// that was sent with the connection comes within one round trip, and what is lost on the way is sent again after 200 ms
+/// (Linux) or a second (RFC 6298).
+pub(crate) const STOP_FIRST_MESSAGE: Duration = Duration::from_secs(1);
+
 /// Accepted connections that may wait for another core to take them: more than come while it is kept from running.
 pub(crate) const INTAKE: usize = 16 * 1024;

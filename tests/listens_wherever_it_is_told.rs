@@ -351,9 +351,9 @@ fn a_port_is_shared_only_when_both_want_it() {
 fn a_duplicate_of_a_listener_outlives_its_server() {
     let server = Server::new().cores(2).listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap();
     let address = server.local_addrs()[0].clone();
-    let duplicate = server.duplicate_listeners().unwrap().remove(0);
+    let duplicates = server.duplicate_listeners().unwrap().remove(0);
     Running::start(server).stop(PATIENCE);
-    let next = Server::new().cores(2).listen(TcpListener::from(duplicate), Raw, || Echo).unwrap();
+    let next = Server::new().cores(2).listen(duplicates, Raw, || Echo).unwrap();
     assert_eq!(next.local_addrs(), std::slice::from_ref(&address));
     let server = Running::start(next);
     (0..4).for_each(|_| echoes(&mut server.connect(), b"still there"));
@@ -495,10 +495,9 @@ fn a_socket_that_others_have_keeps_its_file() {
     assert!(path.exists());
     let path = folder.path().join("handed-over.sock");
     let server = Server::new().cores(1).listen(format!("unix://{}", path.display()), Raw, || Echo).unwrap();
-    let duplicates = server.duplicate_listeners().unwrap();
+    let duplicates = server.duplicate_listeners().unwrap().remove(0);
     Running::start(server).stop(PATIENCE);
-    let listener = std::os::unix::net::UnixListener::from(duplicates.into_iter().next().unwrap());
-    let _next = Running::start(Server::new().cores(1).listen(listener, Raw, || Echo).unwrap());
+    let _next = Running::start(Server::new().cores(1).listen(duplicates, Raw, || Echo).unwrap());
     let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
     stream.write_all(b"x").unwrap();
     stream.read_exact(&mut [0]).unwrap();

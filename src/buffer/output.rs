@@ -12,6 +12,9 @@ const DIRECT: usize = 16 * 1024;
 pub(crate) trait Direct {
     /// Writes the queue and then `bytes`; says how many of `bytes` were taken, and has the queue note all that was.
     fn write_through(&self, queue: &mut Outbound, bytes: &[u8]) -> usize;
+
+    /// Whether the server of this connection stops.
+    fn is_stopping(&self) -> bool;
 }
 
 /// Where an [`Encoder`](crate::codec::Encoder) puts the bytes of a message.
@@ -36,6 +39,13 @@ impl<'a> Output<'a> {
     #[inline]
     pub fn finish(&mut self) {
         self.is_last = true;
+    }
+
+    /// Whether the server of this connection [stops](crate::ServerHandle::stop): no message that comes after those which
+    /// have been received is handled. An encoder asks for it where its protocol can say so, as HTTP does by
+    /// `Connection: close`, and then [finishes](Output::finish).
+    pub fn is_stopping(&self) -> bool {
+        self.direct.is_some_and(Direct::is_stopping)
     }
 
     pub(crate) fn is_last(&self) -> bool {

@@ -20,11 +20,13 @@ use std::rc::Rc;
 const FRAMES: u32 = 256;
 
 /// What is asked of a connection from outside its loop.
-const REQUESTS: Flag = Flag::CLOSE.or(Flag::STOP).or(Flag::WAKE).or(Flag::DETACH);
+const REQUESTS: Flag = Flag::CLOSE.or(Flag::WAKE).or(Flag::DETACH);
 /// Before the next message, see to this.
 const INTERRUPTED: Flag = REQUESTS.or(Flag::PAUSED);
-/// There is a time limit that a message or its end puts an end to: frames are handled one by one.
-const AWAITED: Flag = Flag::UNSPOKEN.or(Flag::BEGUN);
+/// There is a time limit that a message or its end puts an end to.
+const LIMITED: Flag = Flag::UNSPOKEN.or(Flag::BEGUN);
+/// A message or its end changes what holds for the connection: frames are handled one by one.
+const AWAITED: Flag = LIMITED.or(Flag::FRESH);
 
 /// A connection that has been accepted, and let in.
 pub(crate) struct Incoming {
@@ -54,7 +56,8 @@ impl<H: Handler> Session<H> {
         let mut parts = Some((socket, peer, encoder));
         let link = core.register(|key| {
             let (socket, peer, encoder) = parts.take().expect("registered once");
-            let port = Port::new(core.clone(), key, socket, settings.write, Flag::SERVED).with_peer(peer);
+            let flags = Flag::SERVED.or(Flag::FRESH);
+            let port = Port::new(core.clone(), key, socket, settings.write, flags).with_peer(peer);
             Rc::new(Link::new(port, encoder, number.as_u64()))
         })?;
         link.arm();
@@ -155,7 +158,7 @@ impl<H: Handler> Session<H> {
                                 let message = self.decoder.decode(frame).map_err(undecodable)?;
                                 self.conn.link.core.meter.message_in();
                                 self.handler.on_message(&mut self.conn, message).await?;
-                            } else if self.port().has(Flag::UNSPOKEN) {
+                            } else if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) {
                                 self.port().is_wordless();
                             }
                             budget -= 1;
@@ -203,9 +206,14 @@ impl<H: Handler> Session<H> {
             if let Some(error) = self.port().read_failure() {
                 return Err(End(CloseReason::Reset(error)));
             }
-            if self.port().take(Flag::QUIET) {
-                self.decoder.ping();
-                self.answer().await?;
+            if self.port().has(Flag::QUIET.or(Flag::STOP)) {
+                if self.may_stop() {
+                    return Err(End(CloseReason::Shutdown));
+                }
+                if self.port().take(Flag::QUIET) {
+                    self.decoder.ping();
+                    self.answer().await?;
+                }
             }
             if self.port().has(Flag::TIMED) {
                 self.look_for_begun_message();
@@ -222,7 +230,7 @@ impl<H: Handler> Session<H> {
             let _ = poll_fn(|cx| self.port().poll_room_for_answer(cx)).await;
         }
         if self.decoder.has_opened() {
-            if self.port().has(Flag::UNSPOKEN) {
+            if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) {
                 // A peer that only listens has said what it has to say.
                 self.port().has_spoken();
             }
@@ -246,15 +254,12 @@ impl<H: Handler> Session<H> {
 
     /// Does what was asked of this connection by a handle, by the server or by the handler itself.
     async fn requests(&mut self) -> Result<(), End> {
-        if self.port().has(AWAITED) {
+        if self.port().has(LIMITED) {
             self.port().peer_is_not_awaited();
         }
         while self.port().has(REQUESTS) {
             if self.port().has(Flag::DETACH) {
                 return Err(End(CloseReason::Detached));
-            }
-            if self.port().has(Flag::STOP) {
-                return Err(End(CloseReason::Shutdown));
             }
             if self.port().has(Flag::CLOSE) {
                 return Err(End(CloseReason::Closed));
@@ -278,13 +283,20 @@ impl<H: Handler> Session<H> {
         }
     }
 
+    /// Whether the server stops and nothing keeps the connection from its end: every complete message in the ring was
+    /// handled, the first one has come or had its time, and no message is in hand of which a part was handled.
+    #[cold]
+    fn may_stop(&self) -> bool {
+        self.port().has(Flag::STOP) && !self.port().has(REQUESTS.or(Flag::FRESH)) && self.decoder.may_end()
+    }
+
     /// The end of the frame at the ring's front, unless it is incomplete or something else comes first.
     #[inline]
     fn next_frame(&mut self, ring: &mut Ring) -> Result<Option<usize>, End> {
         if self.port().has(INTERRUPTED) {
             return Ok(None);
         }
-        if self.port().has(AWAITED) {
+        if self.port().has(LIMITED) {
             self.port().peer_is_not_awaited();
         }
         // Nothing is read while the ring is lent, so the end of the stream can not come in between.
@@ -311,7 +323,7 @@ impl<H: Handler> Session<H> {
     #[cold]
     fn frame_has_ended(&mut self, is_claimed: bool) {
         let was_message = !self.port().take(Flag::WORDLESS);
-        if self.port().has(Flag::UNSPOKEN) && was_message && is_claimed {
+        if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) && was_message && is_claimed {
             self.port().has_spoken();
         }
         if self.port().has(Flag::BEGUN) && is_claimed && self.decoder.may_end() {

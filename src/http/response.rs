@@ -266,7 +266,7 @@ pub(super) fn write(
     }
     // What HTTP/1.0 does not know the end of ends with the connection.
     let ends_with_connection = matches!(response.content, Content::Chunked) && exchange.is_old.get();
-    if response.closes || ends_with_connection {
+    if response.closes || ends_with_connection || output.is_stopping() {
         exchange.closes.set(true);
     }
     if exchange.closes.get() {

@@ -75,10 +75,6 @@ impl Listener {
         Listener::ready(socket)
     }
 
-    pub(crate) fn try_clone(&self) -> io::Result<Listener> {
-        Ok(Listener { socket: self.socket.try_clone()?, lingers: self.lingers })
-    }
-
     pub(crate) fn local_address(&self) -> io::Result<SockAddr> {
         self.socket.local_addr()
     }

@@ -170,6 +170,10 @@ impl<E: 'static> Source for Link<E> {
             match how {
                 Interrupt::Refuse => {}
                 Interrupt::Stop => self.notify(Flag::STOP),
+                Interrupt::Silent => {
+                    self.take(Flag::FRESH);
+                    self.notify(Flag::STOP);
+                }
                 Interrupt::Abort => self.notify(Flag::ABORT),
             }
         }

@@ -32,7 +32,7 @@ impl Flag {
     pub(crate) const SERVED: Flag = Flag(1 << 10);
     /// Asked for by the handler or a handle: handle no further message, deliver, close.
     pub(crate) const CLOSE: Flag = Flag(1 << 11);
-    /// Asked for by the server: the same.
+    /// Asked for by the server: handle what has been received, deliver, close.
     pub(crate) const STOP: Flag = Flag(1 << 12);
     /// Asked for: drop everything and close now.
     pub(crate) const ABORT: Flag = Flag(1 << 13);
@@ -66,6 +66,8 @@ impl Flag {
 
     /// A part of the queue is on its way that has shared bytes: what is sent now stands behind it.
     pub(crate) const FLUSHING: Flag = Flag(1 << 26);
+    /// A listener has accepted it, and its first message has not come: a server that stops waits a moment for that.
+    pub(crate) const FRESH: Flag = Flag(1 << 28);
 
     /// Something is to be done when the encoder is free.
     pub(crate) const DEFERRED: Flag = Flag(1 << 27);

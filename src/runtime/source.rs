@@ -38,10 +38,12 @@ pub(crate) trait AtTurnEnd {
 /// How a server ends its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupt {
-    /// Accept nothing more.
+    /// Accept what waits, and nothing that comes later.
     Refuse,
-    /// Finish the message in hand, deliver, close.
+    /// Handle what has been received, or else the first message; deliver, close.
     Stop,
+    /// Wait for no first message any more.
+    Silent,
     /// Close now.
     Abort,
 }

@@ -6,10 +6,13 @@ use crate::limits;
 use crate::runtime::{Core, Interrupt, Source, panic_message, sleep, spawn_local};
 use crate::slots::Key;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// How long to wait for descriptors to come free before accept is tried again. Nobody says when they do.
@@ -19,7 +22,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Acceptor {
     core: Weak<Core>,
     key: Key,
-    listener: Listener,
+    listener: Arc<Listener>,
     limits: ConnectionLimits,
     /// Brings a connection to the core that serves it.
     deliver: RefCell<Box<dyn FnMut(Incoming)>>,
@@ -27,22 +30,46 @@ pub(super) struct Acceptor {
     again: Cell<bool>,
     /// Descriptors or memory have run out; a timer will look again.
     exhausted: Cell<bool>,
+    /// The server stops: the listener closes as soon as no connection waits at it.
+    closing: Cell<bool>,
+    open: Rc<OpenAcceptors>,
+}
+
+/// Counts the acceptors of a core that are open.
+#[derive(Default)]
+pub(super) struct OpenAcceptors {
+    count: Cell<usize>,
+    closed: Cell<Option<Waker>>,
+}
+
+impl OpenAcceptors {
+    /// Resolves when none is.
+    pub(super) async fn closed(&self) {
+        poll_fn(|cx| {
+            self.closed.set(Some(cx.waker().clone()));
+            if self.count.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
+    }
 }
 
 impl Acceptor {
     pub(super) fn start(
         core: &Rc<Core>,
-        listener: Listener,
+        listener: Arc<Listener>,
         limits: ConnectionLimits,
+        open: &Rc<OpenAcceptors>,
         deliver: impl FnMut(Incoming) + 'static,
     ) -> io::Result<()> {
         let mut parts = Some((listener, limits, Box::new(deliver)));
         let acceptor = core.register(|key| {
             let (listener, limits, deliver) = parts.take().expect("registered once");
             let (core, deliver) = (Rc::downgrade(core), RefCell::new(deliver as Box<dyn FnMut(Incoming)>));
-            let (again, exhausted) = (Cell::new(false), Cell::new(false));
-            Rc::new(Acceptor { core, key, listener, limits, deliver, again, exhausted })
+            let (again, exhausted, closing) = Default::default();
+            let open = open.clone();
+            Rc::new(Acceptor { core, key, listener, limits, deliver, again, exhausted, closing, open })
         })?;
+        open.count.set(open.count.get() + 1);
         core.arm(acceptor.key, acceptor.listener.as_fd(), Readiness::READ);
         Ok(())
     }
@@ -66,6 +93,15 @@ impl Acceptor {
             }
         }
         true
+    }
+
+    /// Ends the watch of the listener and closes it. Others may have duplicates, for which the kernel would go on to watch.
+    fn close(&self, core: &Core) {
+        core.deregister(self.key, true);
+        self.open.count.set(self.open.count.get() - 1);
+        if let Some(waker) = self.open.closed.take() {
+            waker.wake();
+        }
     }
 
     /// Trying again at once would spin, and waiting for an event would hang: the next one comes with the next
@@ -110,6 +146,8 @@ impl Source for Acceptor {
         if self.accept(core, limits::ACCEPT) {
             self.again.set(true);
             core.look_soon(self.key);
+        } else if self.closing.get() && !self.exhausted.get() {
+            self.close(core);
         } else if !self.exhausted.get() {
             if was_exhausted {
                 tracing::info!("connections are accepted again");
@@ -119,10 +157,19 @@ impl Source for Acceptor {
         0
     }
 
-    fn interrupt(&self, _: Interrupt) {
+    fn interrupt(&self, how: Interrupt) {
         let Some(core) = self.core.upgrade() else { return };
-        // Those whom the system has let in already would be reset with the listener.
-        self.accept(&core, limits::BACKLOG as usize);
-        core.deregister(self.key, false);
+        match how {
+            // The connections that wait would be reset with the listener. A turn accepts only some of them, because there
+            // may be any number, and the connections of this core go on meanwhile.
+            Interrupt::Refuse => {
+                self.closing.set(true);
+                if !self.again.replace(true) {
+                    core.look_soon(self.key);
+                }
+            }
+            Interrupt::Stop | Interrupt::Silent => {}
+            Interrupt::Abort => self.close(&core),
+        }
     }
 }

@@ -14,7 +14,6 @@ use crate::io::Address;
 use crate::net::Limits;
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -236,7 +235,7 @@ impl Server {
         S: FnOnce(usize) -> F + Clone + Send + 'static,
     {
         let listening = StreamListening::new(on, codec, setup)?;
-        self.listening.push(Listening::Streams(listening));
+        self.listening.push(Listening::Streams(Box::new(listening)));
         Ok(self)
     }
 
@@ -352,7 +351,7 @@ impl Server {
             }
         };
         let listening = StreamListening::new(on, Http::default(), setup)?.exempt(crate::limits::PAGES);
-        self.listening.push(Listening::Streams(listening));
+        self.listening.push(Listening::Streams(Box::new(listening)));
         Ok(self)
     }
 
@@ -384,10 +383,16 @@ impl Server {
         })
     }
 
-    /// Duplicates of the descriptors of the listeners, in the order of the `listen`s, to hand them to another process, say.
-    /// Who holds one keeps the port open, also after this server has ended, and the file of a Unix socket is left to them.
-    pub fn duplicate_listeners(&self) -> io::Result<Vec<OwnedFd>> {
-        self.listening.iter().map(Listening::duplicate).collect()
+    /// Duplicates of the descriptors of the listeners, as
+    /// [`ServerHandle::duplicate_listeners`] makes them of a server that runs. Where the kernel spreads connections over the
+    /// cores ([`Balance::Kernel`]), this opens the listeners of all of them, so their [number](Server::cores) is to be set
+    /// before.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn duplicate_listeners(&self) -> Result<Vec<Vec<OwnedFd>>> {
+        let cores = matches!(self.config.balance, Balance::Kernel).then(|| self.config.cores());
+        self.listening.iter().map(|listening| listening.duplicates(cores)).collect()
     }
 
     /// Serves until it is stopped by a [`handle`](Server::handle). This thread becomes the first core.

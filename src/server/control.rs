@@ -1,12 +1,17 @@
 //! What reaches a server from outside.
 
+use super::deadline::StopBy;
+use super::duplicate::Duplicable;
 use crate::codec::Codec;
 use crate::connection::{ConnectionLimit, Handle, visit};
-use crate::runtime::{PreparedCore, Remote, oneshot, panic_message};
+use crate::error::Result;
+use crate::runtime::{PreparedCore, Remote, oneshot, panic_message, sleep_until};
 use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock};
@@ -16,11 +21,12 @@ use std::time::Duration;
 /// Shared by a server's cores and its handles, without a lock.
 #[derive(Default)]
 pub(super) struct Control {
-    /// How long connections may take to end, once the server is to stop.
-    stop: OnceLock<Duration>,
+    /// When the server must have ended, once it is to stop.
+    stop_by: StopBy,
     /// Known once the server runs.
     cores: OnceLock<Vec<CoreControl>>,
     limits: OnceLock<Vec<Arc<ConnectionLimit>>>,
+    listening: OnceLock<Vec<Duplicable>>,
     /// What is called when the server begins to stop has ended.
     hooks_over: AtomicBool,
 }
@@ -30,7 +36,10 @@ pub(super) struct CoreControl {
     pub(super) open: Arc<AtomicUsize>,
     #[cfg(feature = "metrics")]
     counts: Arc<crate::meter::Counts>,
-    stopped: AtomicWaker,
+    /// No listener of this core is open any more.
+    accepts_no_more: AtomicBool,
+    /// Wakes the core's main future, for whatever it waits for.
+    woken: AtomicWaker,
 }
 
 impl CoreControl {
@@ -40,16 +49,24 @@ impl CoreControl {
             open,
             #[cfg(feature = "metrics")]
             counts: core.meter().counts().clone(),
-            stopped: AtomicWaker::new(),
+            accepts_no_more: AtomicBool::new(false),
+            woken: AtomicWaker::new(),
         }
     }
 }
 
 impl Control {
     /// The server begins with these cores.
-    pub(super) fn begin(&self, cores: Vec<CoreControl>, limits: Vec<Arc<ConnectionLimit>>) {
+    pub(super) fn begin(&self, cores: Vec<CoreControl>, limits: Vec<Arc<ConnectionLimit>>, listening: Vec<Duplicable>) {
+        self.stop_by.begin();
         let _ = self.limits.set(limits);
+        let _ = self.listening.set(listening);
         let _ = self.cores.set(cores);
+    }
+
+    /// Those who have duplicates of the listeners of the server keep the files of Unix sockets.
+    pub(super) fn listening(&self) -> &[Duplicable] {
+        self.listening.get().map_or(&[], Vec::as_slice)
     }
 
     fn cores(&self) -> &[CoreControl] {
@@ -57,31 +74,68 @@ impl Control {
     }
 
     pub(super) fn stop(&self, within: Duration) {
-        let _ = self.stop.set(within);
-        self.cores().iter().for_each(|core| core.stopped.wake());
+        self.stop_by.within(within);
+        self.wake_cores();
     }
 
     /// The first core has called what is called when the server begins to stop, or never will.
     pub(super) fn hooks_are_over(&self) {
         self.hooks_over.store(true, Release);
-        self.cores().iter().for_each(|core| core.stopped.wake());
+        self.wake_cores();
     }
 
-    /// Resolves when connections may be told to stop.
-    pub(super) async fn hooks_over(&self, core: usize) {
+    /// A core has closed its listeners: it hands no connection to another from here on.
+    pub(super) fn accepts_no_more(&self, core: usize) {
+        if let Some(core) = self.cores().get(core) {
+            core.accepts_no_more.store(true, Release);
+        }
+        self.wake_cores();
+    }
+
+    fn wake_cores(&self) {
+        self.cores().iter().for_each(|core| core.woken.wake());
+    }
+
+    /// Resolves on a core when `holds` does. To be awaited by the core's main future alone.
+    async fn until(&self, core: usize, holds: impl Fn() -> bool) {
         poll_fn(|cx| {
-            self.cores()[core].stopped.register(cx.waker());
-            if self.hooks_over.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }
+            // Registered before the look, so that a change in between wakes.
+            self.cores()[core].woken.register(cx.waker());
+            if holds() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await
     }
 
-    /// Resolves when the server is to stop, with the time that this may take.
-    pub(super) async fn stopped(&self, core: usize) -> Duration {
+    /// Resolves when connections may be told to stop.
+    pub(super) async fn hooks_over(&self, core: usize) {
+        self.until(core, || self.hooks_over.load(Acquire)).await
+    }
+
+    /// Resolves when no core accepts any more.
+    pub(super) async fn accepting_over(&self, core: usize) {
+        self.until(core, || self.cores().iter().all(|core| core.accepts_no_more.load(Acquire))).await
+    }
+
+    /// Resolves when the server is to stop.
+    pub(super) async fn stopped(&self, core: usize) {
+        self.until(core, || self.stop_by.get().is_some()).await
+    }
+
+    /// What `future` returns, or `None` if the time for the stop is over first: a later call of `stop` may shorten it.
+    pub(super) async fn before_the_end<F: Future>(&self, core: usize, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let Some(mut by) = self.stop_by.get() else { return Some(future.await) };
+        let mut end = sleep_until(by);
         poll_fn(|cx| {
-            // Registered before the look, so that a stop in between wakes.
-            self.cores()[core].stopped.register(cx.waker());
-            self.stop.get().map_or(Poll::Pending, |within| Poll::Ready(*within))
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            self.cores()[core].woken.register(cx.waker());
+            if let Some(earlier) = self.stop_by.get().filter(|earlier| *earlier < by) {
+                by = earlier;
+                end.reset(by);
+            }
+            Pin::new(&mut end).poll(cx).map(|()| None)
         })
         .await
     }
@@ -98,17 +152,50 @@ impl ServerHandle {
         ServerHandle { control }
     }
 
-    /// Stops the server: nothing more is accepted, each connection finishes the message in hand, delivers what it has
-    /// sent, and closes. What is not done `within` this time is aborted. [`Server::run`](crate::Server::run) returns when
-    /// all that is over.
+    /// Stops the server: it accepts the connections that wait already, and none that come later. Each connection handles the
+    /// messages that it has received whole, delivers what it has sent, and closes. One that was accepted and has sent no
+    /// message yet has a second to do so, and that message is handled. What is not done `within` this time is aborted.
+    /// [`Server::run`](crate::Server::run) returns when all that is over.
+    ///
+    /// Protocols that can tell their peers do: with `Connection: close` in HTTP's responses, with a close frame (1001, going
+    /// away) on a WebSocket.
     ///
     /// A connection is over when its peer has ended its side too, or has taken the time that
     /// [`close_timeout`](crate::Server::close_timeout) gives it for that. So a peer that leaves its side open keeps the server
     /// for that long, if `within` is longer.
     ///
-    /// Only the first call counts. A server that has not begun stops as soon as it does.
+    /// Another call may shorten the time, and cannot extend it. A server that has not begun stops as soon as it does.
+    ///
+    /// To replace a server without losing a connection, see
+    /// [`duplicate_listeners`](ServerHandle::duplicate_listeners).
     pub fn stop(&self, within: Duration) {
         self.control.stop(within);
+    }
+
+    /// Duplicates of the descriptors of the listeners, in the order of the `listen`s, for another server, in this process or in
+    /// another: a [`Vec`] of them [is listened on](crate::Listen). There are several for one `listen` where each core has a
+    /// listener of its own. Of a `listen_udp` there is the first core's socket.
+    ///
+    /// Each keeps its port open, also after this server has ended, and the file of a Unix socket is left to the receivers. A
+    /// server that is replaced in this order loses no connection: the duplicates are made, the new server runs on them, and
+    /// the old one is stopped.
+    ///
+    /// # Errors
+    /// When the server does not listen, because it has not begun or is stopping, or when the system has no descriptor left.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tiderace::{Handler, Result, Server, ServerHandle, codec::Raw};
+    ///
+    /// fn replace<H: Handler<Codec = Raw>>(old: &ServerHandle, handler: fn() -> H) -> Result {
+    ///     let new = Server::new().listen(old.duplicate_listeners()?.remove(0), Raw, handler)?;
+    ///     let old = old.clone();
+    ///     new.on_start(move |_| async move { old.stop(Duration::from_secs(10)) }).run()
+    /// }
+    /// ```
+    pub fn duplicate_listeners(&self) -> Result<Vec<Vec<OwnedFd>>> {
+        let listening = self.control.listening.get().ok_or_else(Duplicable::not_listening)?;
+        Ok(listening.iter().map(Duplicable::duplicate).collect::<std::io::Result<_>>()?)
     }
 
     /// How many cores the server runs; 0 before it does.

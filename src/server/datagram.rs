@@ -88,7 +88,10 @@ impl DatagramListening {
                 let can_share = cfg!(target_os = "linux");
                 (bind(&how.endpoint.for_datagrams()?, &how.options, can_share)?, can_share.then_some(how.options))
             }
-            Place::Bound(fd) => (DatagramSocket::from_fd(fd)?, None),
+            Place::Bound(mut sockets) => {
+                let first = sockets.swap_remove(0);
+                (DatagramSocket::from_fd(first)?, None)
+            }
         };
         Ok(DatagramListening { address: socket.local_address()?.into(), socket, shared, start })
     }

@@ -30,7 +30,8 @@ impl Intake {
         self.open.load(Relaxed) + self.queue.len()
     }
 
-    /// Hands a connection to the core, or gives it back: one that has fallen so far behind takes no more.
+    /// Hands a connection to the core, or gives it back: one that has fallen so far behind takes no more, and neither does
+    /// one that ends.
     pub(super) fn push(&self, listener: usize, incoming: Incoming) -> Result<(), Incoming> {
         if self.queue.len() >= limits::INTAKE {
             return Err(incoming);
@@ -51,6 +52,11 @@ impl Intake {
             self.queue.pop().map_or(Poll::Pending, Poll::Ready)
         })
         .await
+    }
+
+    /// Takes no more; what has come already is still there.
+    pub(super) fn close(&self) {
+        self.queue.close();
     }
 
     /// One that has come already.

@@ -6,8 +6,8 @@ use crate::connection::{ConnectionLimit, Handler, Incoming, Session, Settings, d
 use crate::error::{Error, Result};
 use crate::io::{Address, Endpoint, ListenOptions, Listener, SocketFile, first_usable};
 use crate::runtime::spawn_local;
-use socket2::SockAddr;
-use std::cell::Cell;
+use socket2::{SockAddr, SockRef, Type};
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,13 +16,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// What [`Server::listen`](crate::Server::listen) listens on: an address as text (see [`Endpoint`]), a [`SocketAddr`], a
-/// [`Bind`] with options, or a ready-made [`TcpListener`] or [`UnixListener`].
+/// [`Bind`] with options, a ready-made [`TcpListener`] or [`UnixListener`], the descriptor of one ([`OwnedFd`]), or a [`Vec`]
+/// of any of these three which all listen on the same address: what
+/// [`duplicate_listeners`](crate::ServerHandle::duplicate_listeners) returns for one `listen`. Those of a [`Vec`] are spread over
+/// the cores, whatever the number of either.
 pub trait Listen: sealed::Listen {}
 
 impl<T: sealed::Listen> Listen for T {}
 
 /// What [`Server::listen_udp`](crate::Server::listen_udp) listens on: an address as text, a [`SocketAddr`], a [`Bind`] with
-/// options, or a ready-made [`UdpSocket`].
+/// options, a ready-made [`UdpSocket`], or the descriptor of one ([`OwnedFd`]).
 pub trait ListenUdp: sealed::ListenUdp {}
 
 impl<T: sealed::ListenUdp> ListenUdp for T {}
@@ -43,7 +46,8 @@ pub(super) mod sealed {
 
     pub enum Place {
         Bind(Bind),
-        Bound(OwnedFd),
+        /// At least one, all of the same address.
+        Bound(Vec<OwnedFd>),
     }
 
     macro_rules! listen_on_endpoints {
@@ -76,23 +80,56 @@ pub(super) mod sealed {
         }
     }
 
+    macro_rules! listen_on_listeners {
+        ($($from:ty),*) => {
+            $(impl Listen for $from {
+                fn place(self) -> Result<Place> {
+                    bound([self], Type::STREAM)
+                }
+            }
+
+            impl Listen for Vec<$from> {
+                fn place(self) -> Result<Place> {
+                    bound(self, Type::STREAM)
+                }
+            })*
+        };
+    }
+
+    listen_on_listeners!(TcpListener, UnixListener, OwnedFd);
+
     impl ListenUdp for UdpSocket {
         fn udp_place(self) -> Result<Place> {
-            Ok(Place::Bound(self.into()))
+            bound([self], Type::DGRAM)
         }
     }
 
-    impl Listen for TcpListener {
-        fn place(self) -> Result<Place> {
-            Ok(Place::Bound(self.into()))
+    impl ListenUdp for OwnedFd {
+        fn udp_place(self) -> Result<Place> {
+            bound([self], Type::DGRAM)
         }
     }
+}
 
-    impl Listen for UnixListener {
-        fn place(self) -> Result<Place> {
-            Ok(Place::Bound(self.into()))
+/// Sockets that are bound already; refuses what a server could do nothing with.
+fn bound(sockets: impl IntoIterator<Item = impl Into<OwnedFd>>, kind: Type) -> Result<sealed::Place> {
+    let refused = |address: &str, why| {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, why);
+        Err(Error::Bind { address: address.to_owned(), source })
+    };
+    let sockets: Vec<OwnedFd> = sockets.into_iter().map(Into::into).collect();
+    let Some(first) = sockets.first() else { return refused("no socket", "expected a socket at least") };
+    let address = SockRef::from(first).local_addr()?;
+    let name = Address::of(&address)?.to_string();
+    for socket in sockets.iter().map(SockRef::from) {
+        if socket.r#type()? != kind {
+            return refused(&name, "expected a listener for streams and a socket for datagrams, found the other");
+        }
+        if socket.local_addr()? != address {
+            return refused(&name, "expected sockets of one address, found one of another");
         }
     }
+    Ok(sealed::Place::Bound(sockets))
 }
 
 /// Makes connections of accepted sockets, on one core.
@@ -102,7 +139,7 @@ pub(super) type Start = Box<dyn FnOnce(Rc<Settings>) -> Serve + Send>;
 
 /// One `listen` or `listen_udp` of a server.
 pub(super) enum Listening {
-    Streams(StreamListening),
+    Streams(Box<StreamListening>),
     Datagrams(DatagramListening),
 }
 
@@ -114,11 +151,11 @@ impl Listening {
         }
     }
 
-    /// A duplicate of its descriptor.
-    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+    /// Duplicates of its descriptors: one, or of streams that the kernel spreads over cores, one for each of those.
+    pub(super) fn duplicates(&self, cores: Option<usize>) -> Result<Vec<OwnedFd>> {
         match self {
-            Listening::Streams(streams) => streams.duplicate(),
-            Listening::Datagrams(datagrams) => datagrams.duplicate(),
+            Listening::Streams(streams) => streams.duplicates(cores),
+            Listening::Datagrams(datagrams) => Ok(vec![datagrams.duplicate()?]),
         }
     }
 }
@@ -129,12 +166,12 @@ pub(super) struct StreamListening {
     pub(super) limit: Option<Arc<ConnectionLimit>>,
     /// Whether the limit of its server does not hold for it.
     pub(super) is_exempt: bool,
-    listener: Listener,
+    /// At least one; what each core accepts from is added when the server begins, or when they are duplicated before that.
+    listeners: RefCell<Vec<Arc<Listener>>>,
     bound: SockAddr,
     /// How it was bound, if each core may have a socket of its own, and the kernel spreads connections over them.
     shared: Option<ListenOptions>,
-    /// Removes the file of a Unix socket in the end.
-    /// Of a Unix socket that was bound here.
+    /// That of a Unix socket which was bound here, and goes with the server.
     file: Cell<Option<SocketFile>>,
     /// Makes what each core starts.
     start: Box<dyn FnMut() -> Start + Send>,
@@ -155,18 +192,23 @@ impl StreamListening {
                 Box::new(serve(codec, make, settings)) as Serve
             }) as Start
         });
-        let (listener, shared, limit, is_ours) = match on.place()? {
+        let (listeners, shared, limit, is_ours) = match on.place()? {
             sealed::Place::Bind(how) => {
                 let listener = bind(how.endpoint, &how.options)?;
                 let can_share = cfg!(target_os = "linux") && !listener.local_address()?.is_unix();
-                (listener, can_share.then_some(how.options), how.max_connections.map(ConnectionLimit::new), true)
+                let limit = how.max_connections.map(ConnectionLimit::new);
+                (vec![Arc::new(listener)], can_share.then_some(how.options), limit, true)
             }
-            sealed::Place::Bound(fd) => (Listener::from_fd(fd)?, None, None, false),
+            sealed::Place::Bound(sockets) => {
+                let listeners = sockets.into_iter().map(|socket| Listener::from_fd(socket).map(Arc::new));
+                (listeners.collect::<io::Result<Vec<_>>>()?, None, None, false)
+            }
         };
-        let bound = listener.local_address()?;
+        let bound = listeners[0].local_address()?;
         let file = Cell::new(if is_ours { SocketFile::of(&bound) } else { None });
         let address = Address::of(&bound)?;
-        Ok(StreamListening { address, limit, is_exempt: false, listener, bound, shared, file, start })
+        let listeners = RefCell::new(listeners);
+        Ok(StreamListening { address, limit, is_exempt: false, listeners, bound, shared, file, start })
     }
 
     /// Has a limit of its own, instead of that of its server.
@@ -178,8 +220,8 @@ impl StreamListening {
     }
 
     /// Whether the kernel can spread connections over a socket for each core.
-    pub(super) fn is_shared(&self) -> bool {
-        self.shared.is_some()
+    pub(super) fn is_spread_by_kernel(&self, cores: usize) -> bool {
+        self.shared.is_some() || self.listeners.borrow().len() >= cores
     }
 
     /// What one more core does with its connections.
@@ -187,33 +229,31 @@ impl StreamListening {
         (self.start)()
     }
 
-    /// The listening socket.
-    pub(super) fn first(&self) -> Result<Listener> {
-        self.listener.try_clone().map_err(|source| self.failed(source))
+    /// The listening sockets: at least `count` where more can be made for the same port.
+    pub(super) fn listeners(&self, count: usize) -> Result<Vec<Arc<Listener>>> {
+        let mut listeners = self.listeners.borrow_mut();
+        if let Some(options) = &self.shared {
+            while listeners.len() < count {
+                let another = Listener::bind_another(&self.bound, options);
+                let failed = |source| Error::Bind { address: self.address.to_string(), source };
+                listeners.push(Arc::new(another.map_err(failed)?));
+            }
+        }
+        Ok(listeners.clone())
     }
 
-    /// One more for the same port.
-    pub(super) fn another(&self) -> Result<Listener> {
-        let another = match &self.shared {
-            Some(options) => Listener::bind_another(&self.bound, options),
-            None => Err(io::ErrorKind::Unsupported.into()),
-        };
-        another.map_err(|source| self.failed(source))
-    }
-
-    fn duplicate(&self) -> io::Result<OwnedFd> {
-        // Who has it may go on listening, and whoever connects finds it by its file.
+    fn duplicates(&self, cores: Option<usize>) -> Result<Vec<OwnedFd>> {
+        let listeners = self.listeners(cores.unwrap_or(1))?;
+        let duplicates: io::Result<_> = listeners.iter().map(|one| one.as_fd().try_clone_to_owned()).collect();
+        // The server that gets them may go on listening, and a peer that connects finds it by the file.
         if let Some(file) = self.file.take() {
             file.leave();
         }
-        self.listener.as_fd().try_clone_to_owned()
+        Ok(duplicates?)
     }
 
-    fn failed(&self, source: io::Error) -> Error {
-        Error::Bind { address: self.address.to_string(), source }
-    }
-
-    /// What outlives the start: connections must not wait at a socket that nobody watches.
+    /// What outlives the start. The sockets do not, but for those that the cores have: connections must not wait at one that
+    /// none accepts from.
     pub(super) fn into_file(self) -> Option<SocketFile> {
         self.file.into_inner()
     }

@@ -7,6 +7,8 @@ mod builder;
 mod config;
 mod control;
 mod datagram;
+mod deadline;
+mod duplicate;
 mod hooks;
 mod intake;
 mod listen;

@@ -3,16 +3,18 @@
 use super::balance::Balance;
 use super::config::Config;
 use super::control::{Control, CoreControl};
+use super::duplicate::Duplicable;
 use super::hooks::Hooks;
 use super::intake::{Intake, Intakes};
 use super::listen::Listening;
 use super::worker::{CoreParts, Part, Worker};
 use crate::connection::{ConnectionLimit, ConnectionLimits};
 use crate::error::{Error, Result};
-use crate::io::processors;
+use crate::io::{Listener, SocketFile, processors};
 use crate::meter::Meter;
 use crate::runtime::{CoreConfig, PreparedCore};
-use std::sync::Arc;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -32,18 +34,22 @@ pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, c
         Listening::Datagrams(_) => None,
     });
     let limits = of_listeners.chain(server_limit.clone()).collect();
-    let remotes = prepared.iter().zip(&*intakes);
-    control.begin(remotes.map(|(core, intake)| CoreControl::new(core, intake.open.clone())).collect(), limits);
-
     let mut parts = parts(&config, cores, listening, server_limit)?;
-    let files = std::mem::take(&mut parts.files);
+    let (files, duplicable) = (std::mem::take(&mut parts.files), std::mem::take(&mut parts.duplicable));
+    let remotes = prepared.iter().zip(&*intakes).map(|(core, intake)| CoreControl::new(core, intake.open.clone()));
+    control.begin(remotes.collect(), limits, duplicable);
     let mut workers = Vec::with_capacity(cores);
     for ((index, core), parts) in prepared.into_iter().enumerate().zip(parts.of_cores) {
         let (config, server, intakes) = (config.clone(), control.clone(), intakes.clone());
         workers.push(Worker { index, core, parts, config, server, intakes, hooks: hooks.of_core(index) });
     }
     let result = run_all(workers, &control);
-    drop(files);
+    for (file, duplicable) in files.into_iter().zip(control.listening()) {
+        match file {
+            Some(file) if duplicable.is_duplicated() => file.leave(),
+            file => drop(file),
+        }
+    }
     result
 }
 
@@ -74,8 +80,10 @@ fn prepare(config: &Config, index: usize, processor: Option<usize>) -> Result<(P
 /// The listeners, cut up for the cores.
 struct Parts {
     of_cores: Vec<CoreParts>,
-    /// Those of Unix sockets, which end with the server.
-    files: Vec<crate::io::SocketFile>,
+    /// Those of Unix sockets, which end with the server, by the number of the listener.
+    files: Vec<Option<SocketFile>>,
+    /// What each listener has for other servers.
+    duplicable: Vec<Duplicable>,
 }
 
 fn parts(
@@ -84,7 +92,8 @@ fn parts(
     listening: Vec<Listening>,
     server_limit: Option<Arc<ConnectionLimit>>,
 ) -> Result<Parts> {
-    let mut parts = Parts { of_cores: (0..cores).map(|_| CoreParts::default()).collect(), files: Vec::new() };
+    let of_cores = (0..cores).map(|_| CoreParts::default()).collect();
+    let mut parts = Parts { of_cores, files: Vec::new(), duplicable: Vec::new() };
     for (number, listening) in listening.into_iter().enumerate() {
         let mut listening = match listening {
             Listening::Streams(streams) => streams,
@@ -92,26 +101,29 @@ fn parts(
                 for (index, parts) in parts.of_cores.iter_mut().enumerate() {
                     parts.datagrams.extend(datagrams.of_core(index)?);
                 }
+                let duplicate: Arc<dyn AsFd + Send + Sync> = Arc::new(datagrams.duplicate()?);
+                parts.duplicable.push(Duplicable::new(vec![Arc::downgrade(&duplicate)]));
+                parts.of_cores[0].kept.push(duplicate);
+                parts.files.push(None);
                 continue;
             }
         };
         let of_server = server_limit.clone().filter(|_| !listening.is_exempt);
         let limits = ConnectionLimits::new(listening.limit.clone().into_iter().chain(of_server));
-        let by_kernel = matches!(config.balance, Balance::Kernel) && listening.is_shared();
-        // Where one core accepts for all, it is another one for each listener.
-        let accepts = number % cores;
-        for (index, parts) in parts.of_cores.iter_mut().enumerate() {
-            let listener = if index == accepts {
-                Some(listening.first()?)
-            } else if by_kernel {
-                Some(listening.another()?)
-            } else {
-                None
-            };
-            let balance = (!by_kernel && cores > 1).then(|| config.balance.clone());
-            parts.streams.push(Part { number, start: listening.start(), limits: limits.clone(), listener, balance });
+        let by_kernel = matches!(config.balance, Balance::Kernel) && listening.is_spread_by_kernel(cores);
+        let listeners = listening.listeners(if by_kernel { cores } else { 1 })?;
+        let sockets = listeners.iter().map(|listener| Arc::downgrade(listener) as Weak<dyn AsFd + Send + Sync>);
+        parts.duplicable.push(Duplicable::new(sockets.collect()));
+        // Where one core accepts for all, it is another one for each `listen`.
+        let mut of_cores: Vec<Vec<Arc<Listener>>> = vec![Vec::new(); cores];
+        for (i, listener) in listeners.into_iter().enumerate() {
+            of_cores[(number + i) % cores].push(listener);
         }
-        parts.files.extend(listening.into_file());
+        for (parts, listeners) in parts.of_cores.iter_mut().zip(of_cores) {
+            let balance = (!by_kernel && cores > 1).then(|| config.balance.clone());
+            parts.streams.push(Part { number, start: listening.start(), limits: limits.clone(), listeners, balance });
+        }
+        parts.files.push(listening.into_file());
     }
     Ok(parts)
 }

@@ -1,6 +1,6 @@
 //! What a server does on one core, from start to stop.
 
-use super::accept::Acceptor;
+use super::accept::{Acceptor, OpenAcceptors, guarded};
 use super::balance::{Balance, Picker};
 use super::config::Config;
 use super::control::Control;
@@ -11,8 +11,11 @@ use super::listen::{Serve, Start};
 use crate::connection::{ConnectionLimits, Incoming, Settings};
 use crate::error::Result;
 use crate::io::{DatagramSocket, Listener};
+use crate::limits;
 use crate::runtime::{Core, Entered, Interrupt, JoinHandle, PreparedCore, spawn_local, timeout};
+use futures_lite::future::zip;
 use std::cell::RefCell;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 pub(super) struct CoreParts {
     pub(super) streams: Vec<Part>,
     pub(super) datagrams: Vec<(StartDatagrams, DatagramSocket)>,
+    /// What is to be open for as long as the core runs.
+    pub(super) kept: Vec<Arc<dyn AsFd + Send + Sync>>,
 }
 
 /// One core's part of one `listen`.
@@ -33,8 +38,8 @@ pub(super) struct Part {
     pub(super) number: usize,
     pub(super) start: Start,
     pub(super) limits: ConnectionLimits,
-    /// `None`: another core accepts.
-    pub(super) listener: Option<Listener>,
+    /// None: other cores accept.
+    pub(super) listeners: Vec<Arc<Listener>>,
     /// How what is accepted is spread; `None`: it stays on the core that has accepted it.
     pub(super) balance: Option<Balance>,
 }
@@ -56,7 +61,8 @@ impl Worker {
     /// Serves on this thread until the server is stopped. If this core fails, the others are stopped too.
     pub(super) fn run(self) -> Result {
         let Worker { index, core, parts, config, server, intakes, mut hooks } = self;
-        let stop_all = StopAll(&server);
+        let stop_all = StopAll { server: &server, index };
+        let _closed_in_the_end = CloseIntake(&intakes[index]);
         let entered = Entered::new(core);
         let core = entered.core();
         core.belongs_to({
@@ -68,26 +74,29 @@ impl Worker {
         for (stream, part) in parts.streams.into_iter().enumerate() {
             let settings = settings(core, &config, part.number, part.limits.clone());
             servers.borrow_mut().push((part.start)(settings));
-            if let Some(listener) = part.listener {
+            for listener in part.listeners {
                 let intakes = part.balance.is_some().then(|| intakes.clone());
-                let picker = Picker::new(part.balance.unwrap_or_default());
+                let picker = Picker::new(part.balance.clone().unwrap_or_default());
                 let deliver = Deliver { listener: stream, here: index, servers: servers.clone(), intakes, picker };
-                acceptors.push((listener, part.limits, deliver));
+                acceptors.push((listener, part.limits.clone(), deliver));
             }
         }
         spawn_local(take_in(intakes[index].clone(), servers.clone())).detach();
         hooks.start(index, &server);
+        let accepting = Rc::<OpenAcceptors>::default();
         for (listener, limits, mut deliver) in acceptors {
-            Acceptor::start(core, listener, limits, move |incoming| deliver.deliver(incoming))?;
+            Acceptor::start(core, listener, limits, &accepting, move |incoming| deliver.deliver(incoming))?;
         }
         let mut datagrams = Vec::new();
         for (start, socket) in parts.datagrams {
             datagrams.push(start(core, socket)?);
         }
         let served = entered.run(async {
-            let within = server.stopped(index).await;
-            end(core, &server, &intakes[index], &servers, datagrams, within, hooks).await;
+            server.stopped(index).await;
+            let ending = Ending { core, server: &server, intake: &intakes[index], servers: &servers, accepting };
+            ending.run(datagrams, hooks).await;
         });
+        drop(parts.kept);
         served?;
         std::mem::forget(stop_all);
         Ok(())
@@ -139,54 +148,93 @@ impl Deliver {
 async fn take_in(intake: Arc<Intake>, servers: Servers) {
     loop {
         let (listener, incoming) = intake.next().await;
-        super::accept::guarded(&mut *servers.borrow_mut()[listener], incoming);
+        guarded(&mut *servers.borrow_mut()[listener], incoming);
     }
 }
 
 /// Stops the server if a core ends in any other way than by being stopped.
-struct StopAll<'a>(&'a Control);
+struct StopAll<'a> {
+    server: &'a Control,
+    index: usize,
+}
 
 impl Drop for StopAll<'_> {
     fn drop(&mut self) {
-        self.0.stop(Duration::ZERO);
-        self.0.hooks_are_over();
+        self.server.stop(Duration::ZERO);
+        self.server.hooks_are_over();
+        self.server.accepts_no_more(self.index);
     }
 }
 
-/// Ends every connection: gracefully while there is time, then at once.
-async fn end(
-    core: &Core,
-    server: &Control,
-    intake: &Intake,
-    servers: &Servers,
-    datagrams: Vec<JoinHandle<()>>,
-    within: Duration,
-    hooks: Hooks,
-) {
-    let connections = || core.open_connections();
-    tracing::debug!(core = core.index, connections = connections(), ?within, "stopping");
-    let ended = timeout(within, async {
+/// Lets no connection wait for a core that has ended.
+struct CloseIntake<'a>(&'a Intake);
+
+impl Drop for CloseIntake<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        while self.0.try_next().is_some() {}
+    }
+}
+
+/// A core whose server stops.
+struct Ending<'a> {
+    core: &'a Core,
+    server: &'a Control,
+    intake: &'a Intake,
+    servers: &'a Servers,
+    accepting: Rc<OpenAcceptors>,
+}
+
+impl Ending<'_> {
+    /// Ends every connection: gracefully while there is time, then at once.
+    async fn run(self, datagrams: Vec<JoinHandle<()>>, hooks: Hooks) {
+        let (core, server) = (self.core, self.server);
+        tracing::debug!(core = core.index, connections = core.open_connections(), "stopping");
+        if server.before_the_end(core.index, self.gracefully(datagrams, hooks)).await.is_some() {
+            return;
+        }
+        tracing::warn!(core = core.index, connections = core.open_connections(), "aborting what is left");
+        core.interrupt(Interrupt::Abort);
+        server.accepts_no_more(core.index);
+        self.take_in_the_last();
+        let _ = timeout(LAST_WORDS, core.emptied()).await;
+    }
+
+    async fn gracefully(&self, datagrams: Vec<JoinHandle<()>>, hooks: Hooks) {
+        let (core, server) = (self.core, self.server);
         core.interrupt(Interrupt::Refuse);
-        // The connections of all cores go on until the hooks of the first one are over.
-        if core.index == 0 {
-            hooks.shutdown().await;
-            server.hooks_are_over();
-        } else {
-            server.hooks_over(core.index).await;
+        let accepting = async {
+            self.accepting.closed().await;
+            server.accepts_no_more(core.index);
+            server.accepting_over(core.index).await;
+        };
+        let hooks = async {
+            // The connections of all cores go on until the hooks of the first one are over.
+            if core.index == 0 {
+                hooks.shutdown().await;
+                server.hooks_are_over();
+            } else {
+                server.hooks_over(core.index).await;
+            }
+            // Without a wait for the accepting: that may itself wait for descriptors, which connections give back.
+            core.interrupt(Interrupt::Stop);
+        };
+        zip(accepting, hooks).await;
+        self.take_in_the_last();
+        if timeout(limits::STOP_FIRST_MESSAGE, core.emptied()).await.is_err() {
+            core.interrupt(Interrupt::Silent);
+            core.emptied().await;
         }
-        core.interrupt(Interrupt::Stop);
-        // Once more, for those whom the listeners have let in last, here or on another core.
-        while let Some((listener, incoming)) = intake.try_next() {
-            super::accept::guarded(&mut *servers.borrow_mut()[listener], incoming);
-        }
-        core.emptied().await;
         for handled in datagrams {
             let _ = handled.await;
         }
-    });
-    if ended.await.is_err() {
-        tracing::warn!(core = core.index, connections = connections(), "aborting what is left");
-        core.interrupt(Interrupt::Abort);
-        let _ = timeout(LAST_WORDS, core.emptied()).await;
+    }
+
+    /// Serves the connections that other cores have handed over, and takes no more: from here on those serve theirs.
+    fn take_in_the_last(&self) {
+        self.intake.close();
+        while let Some((listener, incoming)) = self.intake.try_next() {
+            guarded(&mut *self.servers.borrow_mut()[listener], incoming);
+        }
     }
 }

@@ -154,8 +154,11 @@ impl Port {
     /// A message has come that the handler is to see, or a handshake is done: the peer has spoken.
     #[cold]
     pub(crate) fn has_spoken(&self) {
-        self.state.clear(Flag::UNSPOKEN);
-        self.deadlines().first.give(None);
+        let was_limited = self.has(Flag::UNSPOKEN);
+        self.state.clear(Flag::UNSPOKEN.or(Flag::FRESH));
+        if was_limited {
+            self.deadlines().first.give(None);
+        }
     }
 
     /// The message that had begun has ended, with its last frame.

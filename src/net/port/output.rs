@@ -326,6 +326,10 @@ impl Port {
 }
 
 impl Direct for Port {
+    fn is_stopping(&self) -> bool {
+        self.has(Flag::STOP)
+    }
+
     fn write_through(&self, queue: &mut Outbound, bytes: &[u8]) -> usize {
         // Who watches is called by a flush: here the encoder and the queue are in use, and a watcher may send.
         let closed_to_output = Flag::BLOCKED.or(Flag::SHUT).or(Flag::WATCHED).or(Flag::FLUSHING);
