@@ -93,16 +93,25 @@ impl ConnectionLimits {
                 return None;
             }
         }
-        Some(Admission(self.clone()))
+        Some(Admission(Some(self.clone())))
     }
 }
 
 /// A connection that has been let in.
-pub(crate) struct Admission(ConnectionLimits);
+pub(crate) struct Admission(Option<ConnectionLimits>);
+
+impl Admission {
+    /// Leaves it to another to let the connection out.
+    fn hand_over(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.0.0.iter().for_each(|limit| limit.leave());
+        if let Some(limits) = &self.0 {
+            limits.0.iter().for_each(|limit| limit.leave());
+        }
     }
 }
 
@@ -111,8 +120,8 @@ pub(crate) struct Counted(pub(super) Rc<Settings>);
 
 impl Counted {
     pub(super) fn new(settings: Rc<Settings>, admission: Admission) -> Counted {
-        // It is the same limits that this leaves in the end; the connection need not remember them.
-        std::mem::forget(admission);
+        // The settings have the same limits, and these are left in the end; the connection need not keep them twice.
+        admission.hand_over();
         settings.core.connection_opened();
         Counted(settings)
     }
