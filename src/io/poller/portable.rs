@@ -2,15 +2,20 @@
 
 use super::{EVENTS, Event, NOTIFY, Readiness, Wait};
 use polling::Events;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) struct Portable {
     poller: Arc<polling::Poller>,
     buffer: Events,
+    /// Sockets that the poller does not know for now, because no event of theirs is wanted: poll(2) reports a hang-up and an
+    /// error also where nothing is asked for, and would do so again and again.
+    parked: RefCell<HashSet<RawFd>>,
 }
 
 #[derive(Clone)]
@@ -19,23 +24,45 @@ pub(crate) struct Notifier(Arc<polling::Poller>);
 impl Portable {
     pub(super) fn new(poller: Arc<polling::Poller>) -> Portable {
         let buffer = Events::with_capacity(NonZeroUsize::new(EVENTS).expect("a batch has room"));
-        Portable { poller, buffer }
+        Portable { poller, buffer, parked: RefCell::default() }
+    }
+
+    pub(super) fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+        self.register(socket, polling::Event::none(key))
     }
 
     #[allow(unsafe_code)]
-    pub(super) fn add(&self, socket: BorrowedFd<'_>, key: usize) -> io::Result<()> {
+    fn register(&self, socket: BorrowedFd<'_>, event: polling::Event) -> io::Result<()> {
         // SAFETY: `Poller::add` asks that the source be deleted before it is closed. The reactor's table owns every socket
         // that it registers, and deletes it here when it takes it out, before the descriptor is dropped.
-        unsafe { self.poller.add(socket.as_raw_fd(), polling::Event::none(key)) }
+        unsafe { self.poller.add(socket.as_raw_fd(), event) }
     }
 
     pub(super) fn arm(&self, socket: BorrowedFd<'_>, key: usize, interest: Readiness) -> io::Result<()> {
+        if interest == Readiness::NONE {
+            return self.park(socket);
+        }
         let (read, write) = (interest.contains(Readiness::READ), interest.contains(Readiness::WRITE));
-        self.poller.modify(socket, polling::Event::new(key, read, write))
+        let event = polling::Event::new(key, read, write);
+        if self.parked.borrow_mut().remove(&socket.as_raw_fd()) {
+            self.register(socket, event)
+        } else {
+            self.poller.modify(socket, event)
+        }
+    }
+
+    /// Has nothing more reported of a socket until it is armed.
+    fn park(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        // epoll(7) and kqueue(2) report nothing more after a one-shot event. To ask them for nothing would be an interest of its
+        // own: epoll would report a hang-up for it, each time anew.
+        if self.poller.supports_edge() || !self.parked.borrow_mut().insert(socket.as_raw_fd()) {
+            return Ok(());
+        }
+        self.poller.delete(socket)
     }
 
     pub(super) fn delete(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        self.poller.delete(socket)
+        if self.parked.borrow_mut().remove(&socket.as_raw_fd()) { Ok(()) } else { self.poller.delete(socket) }
     }
 
     pub(super) fn wait(&mut self, events: &mut Vec<Event>, wait: Wait) -> io::Result<()> {
