@@ -41,6 +41,8 @@ pub enum Error {
     },
     /// Too much is under way to other cores already; nothing was sent.
     Busy,
+    /// The call would block this thread, which is a core and has connections to serve. Await it instead.
+    OnCore,
     /// What a handler returns to stop its server: made by [`Error::stop_server`].
     StopServer {
         /// How long the stop may take.
@@ -73,9 +75,12 @@ impl Error {
             Error::Address(error) => error.into(),
             Error::Protocol(error) => error.into(),
             Error::Encode(error) | Error::Other(error) => error,
-            Error::Closed | Error::Busy | Error::StopServer { .. } | Error::Bind { .. } | Error::Connect { .. } => {
-                Box::new(Standalone(self))
-            }
+            Error::Closed
+            | Error::Busy
+            | Error::OnCore
+            | Error::StopServer { .. }
+            | Error::Bind { .. }
+            | Error::Connect { .. } => Box::new(Standalone(self)),
         }
     }
 
@@ -86,7 +91,7 @@ impl Error {
 
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Error::Closed | Error::Busy | Error::StopServer { .. } => None,
+            Error::Closed | Error::Busy | Error::OnCore | Error::StopServer { .. } => None,
             Error::Io(error) => Some(error),
             Error::Address(error) => Some(error),
             Error::Bind { source, .. } | Error::Connect { source, .. } => Some(source),
@@ -134,6 +139,7 @@ impl fmt::Display for Error {
             Error::Bind { address, source } => write!(f, "can not listen on {address}: {source}"),
             Error::Connect { address, source } => write!(f, "can not connect to {address}: {source}"),
             Error::Busy => f.write_str("too much is under way to other cores already"),
+            Error::OnCore => f.write_str("this would block a core, which must not wait"),
             Error::StopServer { within } => write!(f, "the server is to stop within {within:?}"),
             Error::Encode(error) => write!(f, "can not send this message: {error}"),
             Error::Protocol(error) => error.fmt(f),
@@ -203,6 +209,58 @@ pub enum CloseReason {
     Shutdown,
 }
 
+/// Why a connection has ended, without the details: what [`Handle::closed`](crate::Handle::closed) returns. Each stands for the
+/// [`CloseReason`] of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseKind {
+    /// The peer ended its stream, and everything that it sent was handled.
+    EndOfStream,
+    /// Closed on this side, by the handler or by a handle.
+    Closed,
+    /// The connection broke.
+    Reset,
+    /// The peer broke the protocol.
+    Protocol,
+    /// The handler returned an error.
+    Handler,
+    /// The handler, or its codec, panicked.
+    Panic,
+    /// A time limit has passed.
+    Timeout,
+    /// The peer took the messages of a group too slowly.
+    TooSlow,
+    /// The handler gave the connection up.
+    Detached,
+    /// The server stopped, or the connection's core ended.
+    Shutdown,
+}
+
+impl CloseKind {
+    const ALL: [CloseKind; REASONS.len()] = [
+        CloseKind::EndOfStream,
+        CloseKind::Closed,
+        CloseKind::Reset,
+        CloseKind::Protocol,
+        CloseKind::Handler,
+        CloseKind::Panic,
+        CloseKind::Timeout,
+        CloseKind::TooSlow,
+        CloseKind::Detached,
+        CloseKind::Shutdown,
+    ];
+
+    pub(crate) fn from_number(number: usize) -> CloseKind {
+        CloseKind::ALL.get(number).copied().unwrap_or(CloseKind::Shutdown)
+    }
+}
+
+impl fmt::Display for CloseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REASONS[*self as usize])
+    }
+}
+
 /// A time limit that a connection may exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -245,6 +303,11 @@ impl CloseReason {
     /// The reason in one word, such as `end_of_stream`: what metrics count it under.
     pub fn name(&self) -> &'static str {
         REASONS[self.number()]
+    }
+
+    /// The reason without its details.
+    pub fn kind(&self) -> CloseKind {
+        CloseKind::from_number(self.number())
     }
 
     /// Its place among [`REASONS`].

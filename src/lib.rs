@@ -78,7 +78,7 @@ pub mod websocket;
 
 pub use client::{Backoff, Client, Connector, connect};
 pub use connection::{Conn, ConnectionId, Handle, HandleSendError, Handler, TrySendError};
-pub use error::{CloseReason, Error, Result, TimeLimit};
+pub use error::{CloseKind, CloseReason, Error, Result, TimeLimit};
 pub use framed::Framed;
 pub use group::{Group, SlowMember};
 pub use io::{Address, AddressError, Endpoint, KeepAlive, Peer, SocketOptions};

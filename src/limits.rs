@@ -88,11 +88,18 @@ pub(crate) const RESP_DEPTH: usize = 16;
 #[cfg(feature = "metrics")]
 pub(crate) const PAGES: usize = 64;
 
-/// Messages of one connection that handles may have under way to its core.
+/// Messages that other threads may have under way to one group or one socket for datagrams.
 pub(crate) const IN_FLIGHT: usize = 1024;
 
 /// What a queued datagram counts for besides its payload: about what it takes in memory, so that empty ones are bounded, too.
 pub(crate) const DATAGRAM_OVERHEAD: usize = 64;
+
+/// Bytes that handles may have waiting for one connection, on their way to its core and in its write queue above the
+/// high-water mark: a burst of 30,000 small messages, and still only 2 GiB for a thousand peers that do not read.
+pub(crate) const HANDLE_BYTES: usize = 2 * 1024 * 1024;
+
+/// What each message counts at least that a handle sends to another core: what it takes to keep it.
+pub(crate) const HANDLE_MESSAGE: usize = 64;
 
 /// Connections that may wait to be accepted; the system may hold it lower (`net.core.somaxconn`).
 pub(crate) const BACKLOG: u32 = 4096;

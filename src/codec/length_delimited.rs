@@ -233,6 +233,10 @@ impl Encoder<Bytes> for LengthDelimited {
         output.put_bytes(message.slice(before.len()..));
         Ok(())
     }
+
+    fn size_hint(message: &Bytes) -> usize {
+        message.len()
+    }
 }
 
 impl Encoder<str> for LengthDelimited {

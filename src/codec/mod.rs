@@ -238,6 +238,15 @@ pub trait Encoder<M: ?Sized> {
     /// A slice of 16 KiB or more goes to the socket at once. Check what can be refused before that: a message that is refused
     /// when a part of it has left ends the connection with a reset, because the peer would take whatever followed for the rest.
     fn encode(&mut self, message: &M, output: &mut Output<'_>) -> Result<(), Self::Error>;
+
+    /// How many bytes of memory `message` keeps, about, while it waits to be encoded on another core: what it counts
+    /// against the [limit of a handle](crate::Handle::set_limit).
+    ///
+    /// The default is the size of `M` itself. Override it where a message owns more than that, such as a payload.
+    #[inline]
+    fn size_hint(message: &M) -> usize {
+        size_of_val(message)
+    }
 }
 
 /// A protocol: it makes the two halves that a connection works with.

@@ -11,6 +11,11 @@ impl<E: Encoder<str>> Encoder<String> for E {
     fn encode(&mut self, message: &String, output: &mut Output<'_>) -> Result<(), E::Error> {
         Encoder::<str>::encode(self, message, output)
     }
+
+    #[inline]
+    fn size_hint(message: &String) -> usize {
+        message.capacity()
+    }
 }
 
 impl<E: Encoder<[u8]>> Encoder<Vec<u8>> for E {
@@ -19,6 +24,11 @@ impl<E: Encoder<[u8]>> Encoder<Vec<u8>> for E {
     #[inline]
     fn encode(&mut self, message: &Vec<u8>, output: &mut Output<'_>) -> Result<(), E::Error> {
         Encoder::<[u8]>::encode(self, message, output)
+    }
+
+    #[inline]
+    fn size_hint(message: &Vec<u8>) -> usize {
+        message.capacity()
     }
 }
 
@@ -29,6 +39,11 @@ impl<E: Encoder<[Bytes]>> Encoder<Vec<Bytes>> for E {
     fn encode(&mut self, message: &Vec<Bytes>, output: &mut Output<'_>) -> Result<(), E::Error> {
         Encoder::<[Bytes]>::encode(self, message, output)
     }
+
+    #[inline]
+    fn size_hint(message: &Vec<Bytes>) -> usize {
+        message.iter().map(|part| size_of::<Bytes>() + part.len()).sum()
+    }
 }
 
 impl<E: Encoder<str>> Encoder<&'static str> for E {
@@ -37,6 +52,11 @@ impl<E: Encoder<str>> Encoder<&'static str> for E {
     #[inline]
     fn encode(&mut self, message: &&'static str, output: &mut Output<'_>) -> Result<(), E::Error> {
         Encoder::<str>::encode(self, message, output)
+    }
+
+    #[inline]
+    fn size_hint(message: &&'static str) -> usize {
+        <E as Encoder<str>>::size_hint(message)
     }
 }
 

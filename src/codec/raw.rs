@@ -75,4 +75,8 @@ impl Encoder<Bytes> for Raw {
         output.put_bytes(message.clone());
         Ok(())
     }
+
+    fn size_hint(message: &Bytes) -> usize {
+        message.len()
+    }
 }

@@ -11,14 +11,16 @@
 //! - from then on: whenever the peer sends something, but for [`LINGER`] times the limit in all at most.
 
 use super::drive::Session;
+use super::supervise::drop_now;
 use super::{Conn, Handler};
 use crate::codec::Farewell;
 use crate::error::{CloseReason, Error, TimeLimit};
 use crate::limits::LINGER;
 use crate::net::{Flag, Port};
-use crate::runtime::{CatchPanic, timeout};
-use std::future::poll_fn;
+use crate::runtime::{CatchPanic, drop_contained, timeout};
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -55,20 +57,35 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
     let reason = deliver(port, blame(reason, port), patience).await;
     log(&session.conn, &reason);
     tell(&mut session, &reason).await;
+    port.end(reason.number());
     let settled = port.is_failed() || port.has(Flag::ABORT.or(Flag::ENDED));
     if !settled {
         Box::pin(linger(port, limit)).await;
     }
     port.deregister();
-    drop(session);
+    drop_session(session.handler, session.decoder);
     reason
 }
 
-/// Calls `on_close`. Its panic is logged, and there is nobody left to tell.
+/// Calls `on_close`. Its panic is logged, as no method is left to be told of it. What it waits for is dropped when the connection
+/// is aborted meanwhile.
 async fn tell<H: Handler>(session: &mut Session<H>, reason: &CloseReason) {
+    let link = session.conn.link.clone();
+    // An abort that came before has ended the handler's other methods: this one begins anew.
+    link.take(Flag::ABORT);
     // Called within, because a method that is no `async fn` may panic before it has made a future.
     let told = async { session.handler.on_close(&mut session.conn, reason).await };
-    let _ = CatchPanic::new(told).await;
+    let mut told = pin!(Some(CatchPanic::new(told)));
+    let poll = |cx: &mut Context<'_>| told.as_mut().as_pin_mut().map_or(Poll::Pending, |told| told.poll(cx));
+    if unless_aborted(&link, poll).await.is_none() {
+        drop_now(told);
+    }
+}
+
+/// Drops the handler and the decoder of a session. A panic there must not keep the connection from its end.
+fn drop_session(handler: impl Sized, decoder: impl Sized) {
+    drop_contained(|| drop(handler));
+    drop_contained(|| drop(decoder));
 }
 
 /// What the peer should be told of it.
@@ -89,12 +106,16 @@ async fn detach<H: Handler>(mut session: Session<H>) -> CloseReason {
     let reason = CloseReason::Detached;
     log(&session.conn, &reason);
     tell(&mut session, &reason).await;
+    let Session { handler, conn, decoder } = session;
     // A handler's drop is a user's code, and must not keep the connection from who takes it.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(session)));
+    drop_session(handler, decoder);
+    link.end(reason.number());
     if let Err(error) = link.give_up() {
         tracing::error!(%error, "a detached connection is lost");
         link.deregister();
     }
+    // Not before, because that takes the connection from its core.
+    drop(conn);
     reason
 }
 

@@ -3,7 +3,7 @@
 use super::handle::Handle;
 use super::settings::{Counted, Settings};
 use crate::codec::{Codec, Encoder};
-use crate::error::{Error, Result};
+use crate::error::{CloseReason, Error, Result};
 use crate::io::{Address, SocketOptions};
 use crate::net::{Flag, Limits, Link, Stream, Unsent, WriteEvent};
 use crate::runtime::spawn_local;
@@ -12,6 +12,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,10 @@ impl ConnectionId {
 
     pub(super) fn of<E>(link: &Link<E>) -> ConnectionId {
         ConnectionId(link.number())
+    }
+
+    pub(super) fn from_number(number: u64) -> ConnectionId {
+        ConnectionId(number)
     }
 
     /// The number itself.
@@ -255,6 +260,48 @@ impl<C: Codec> Conn<C> {
         Handle::new(&self.link)
     }
 
+    /// Attaches a value to the connection, which [`Handle::value`] finds from any thread. Says whether it did: the first value
+    /// stays. What is to change is a lock or an atomic in it.
+    ///
+    /// State that only the handler needs is better kept in its fields.
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use tiderace::{Conn, Handle, Handler, Result, codec::Lines};
+    ///
+    /// struct Name(Mutex<String>);
+    ///
+    /// struct Guest;
+    ///
+    /// impl Handler for Guest {
+    ///     type Codec = Lines;
+    ///
+    ///     async fn on_open(&mut self, conn: &mut Conn<Lines>) -> Result {
+    ///         conn.set_value(Name(Mutex::default()));
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn on_message(&mut self, conn: &mut Conn<Lines>, line: &str) -> Result {
+    ///         if let Some(name) = conn.value::<Name>() {
+    ///             *name.0.lock().unwrap() = line.into();
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// fn name_of(peer: &Handle<Lines>) -> Option<String> {
+    ///     Some(peer.value::<Name>()?.0.lock().unwrap().clone())
+    /// }
+    /// ```
+    pub fn set_value<T: Send + Sync + 'static>(&mut self, value: T) -> bool {
+        self.link.gauge().set_value(Arc::new(value))
+    }
+
+    /// The value that was attached, if it is a `T`.
+    pub fn value<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.link.gauge().value().cloned()?.downcast().ok()
+    }
+
     /// This connection's number.
     pub fn id(&self) -> ConnectionId {
         ConnectionId::of(&self.link)
@@ -315,6 +362,15 @@ pub(crate) fn error<E: std::error::Error + Send + Sync + 'static>(unsent: Unsent
         // Full is for those who wait; who gives up waiting has lost the connection.
         Unsent::Full | Unsent::Closed => Error::Closed,
         Unsent::Refused(error) => Error::Encode(error.into()),
+    }
+}
+
+impl<C: Codec> Drop for Conn<C> {
+    /// However the connection has ended, also by a panic of what was dropped for it: its core forgets it.
+    fn drop(&mut self) {
+        self.link.deregister();
+        let reason = if std::thread::panicking() { CloseReason::Panic(String::new()) } else { CloseReason::Shutdown };
+        self.link.end(reason.number());
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Incoming {
 pub(crate) struct Session<H: Handler> {
     pub(super) handler: H,
     pub(super) conn: Conn<H::Codec>,
-    decoder: <H::Codec as Codec>::Decoder,
+    pub(super) decoder: <H::Codec as Codec>::Decoder,
 }
 
 impl<H: Handler> Session<H> {
@@ -52,6 +52,7 @@ impl<H: Handler> Session<H> {
     ) -> io::Result<Session<H>> {
         let (core, (decoder, encoder)) = (&settings.core, codec.halves());
         let number = ConnectionId::new(core.index, core.next_connection());
+        let can_ping = decoder.can_ping();
         let Incoming { socket, peer, admission } = incoming;
         let mut parts = Some((socket, peer, encoder));
         let link = core.register(|key| {
@@ -61,21 +62,26 @@ impl<H: Handler> Session<H> {
             Rc::new(Link::new(port, encoder, number.as_u64()))
         })?;
         link.arm();
-        link.set_time_limits(&settings.time);
-        Ok(Session::over(link, decoder, handler, Counted::new(settings.clone(), admission)))
+        let conn = Conn::new(link, Counted::new(settings.clone(), admission));
+        conn.link.set_time_limits(&settings.time);
+        if let Some(bytes) = settings.handle_limit {
+            conn.link.gauge().set_limit(bytes);
+        }
+        Ok(Session::over(conn, decoder, handler, can_ping))
     }
 
-    /// A session over a link that is registered already.
+    /// A session over a connection that is registered already. So the decoder, which may be anybody's, was asked before
+    /// whether it [can ping](Decoder::can_ping).
     pub(super) fn over(
-        link: Rc<Link<<H::Codec as Codec>::Encoder>>,
+        conn: Conn<H::Codec>,
         decoder: <H::Codec as Codec>::Decoder,
         handler: H,
-        counted: Counted,
+        can_ping: bool,
     ) -> Session<H> {
-        if decoder.can_ping() {
-            link.set_pings();
+        if can_ping {
+            conn.link.set_pings();
         }
-        Session { handler, conn: Conn::new(link, counted), decoder }
+        Session { handler, conn, decoder }
     }
 }
 
@@ -100,21 +106,17 @@ fn undecodable<E: std::error::Error + Send + Sync + 'static>(error: E) -> End {
 #[expect(clippy::manual_async_fn, reason = "an async fn would hold its argument twice, in every idle connection")]
 pub(crate) fn drive<H: Handler>(mut session: Session<H>) -> impl Future<Output = CloseReason> {
     async move {
-        let link = session.conn.link.clone();
-        let reason = match Supervise::new(&link, session.converse()).await {
+        let reason = match Supervise::new(session.conn.link.clone(), session.converse()).await {
             Ok(Err(End(reason))) | Err(reason) => reason,
         };
         // Boxed: an end is rare, and its future would be a part of every connection that lives.
-        Box::pin(finish(session, reason, link)).await
+        Box::pin(finish(session, reason)).await
     }
 }
 
 /// Ends the tasks of a connection, and then the connection.
-async fn finish<H: Handler>(
-    session: Session<H>,
-    reason: CloseReason,
-    link: Rc<Link<<H::Codec as Codec>::Encoder>>,
-) -> CloseReason {
+async fn finish<H: Handler>(session: Session<H>, reason: CloseReason) -> CloseReason {
+    let link = session.conn.link.clone();
     // The ring of a message whose handling was cut off is gone.
     link.take(Flag::LENT);
     end_tasks(&link).await;

@@ -3,8 +3,8 @@
 use super::conn::ConnectionId;
 use super::drive::{Session, drive};
 use super::settings::{ConnectionLimits, Counted, Settings};
-use super::{Handle, Handler};
-use crate::codec::Codec;
+use super::{Conn, Handle, Handler};
+use crate::codec::{Codec, Decoder};
 use crate::error::Result;
 use crate::net::{Flag, Link, Stream};
 use crate::runtime::spawn_local;
@@ -56,6 +56,7 @@ impl<H: Handler> Session<H> {
     pub(crate) fn over_stream(stream: Stream, codec: &H::Codec, handler: H) -> Result<(Session<H>, Handle<H::Codec>)> {
         let core = stream.core();
         let (decoder, encoder) = codec.halves();
+        let can_ping = decoder.can_ping();
         let number = ConnectionId::new(core.index, core.next_connection()).as_u64();
         let mut parts = Some((stream.into_handed_over()?, encoder));
         let link = core.register(|key| {
@@ -66,6 +67,6 @@ impl<H: Handler> Session<H> {
         let handle = Handle::new(&link);
         let admitted = ConnectionLimits::default().admit().expect("no limits are kept by all");
         let counted = Counted::new(Rc::new(Settings::of_core(&core)), admitted);
-        Ok((Session::over(link, decoder, handler, counted), handle))
+        Ok((Session::over(Conn::new(link, counted), decoder, handler, can_ping), handle))
     }
 }

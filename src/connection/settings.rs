@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     /// Which of its server's listeners this is.
     pub(crate) listener: Option<usize>,
     pub(crate) write: Limits,
+    /// What handles may have waiting; `None`: the default.
+    pub(crate) handle_limit: Option<usize>,
     /// How long a close may stand still.
     pub(crate) close: Duration,
     /// What each begins with.
@@ -29,6 +31,7 @@ impl Settings {
             core: core.clone(),
             listener: None,
             write: Limits::default(),
+            handle_limit: None,
             close: limits::CLOSE,
             time: TimeLimits::default(),
             limits: ConnectionLimits::default(),

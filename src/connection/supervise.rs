@@ -1,48 +1,57 @@
 //! What surrounds every poll of a connection's task.
 
 use crate::error::CloseReason;
-use crate::net::{Flag, Port};
-use crate::runtime::panic_message;
+use crate::net::{Flag, Link, Port};
+use crate::runtime::{drop_contained, panic_message};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 pin_project! {
     /// Polls a handler's future; turns its panic into a reason; drops it when the connection is aborted; and whenever it
     /// waits, for input or for anything else, sends what it has queued. That is the one write of a batch of messages.
-    pub(super) struct Supervise<'a, F> {
-        port: &'a Port,
+    pub(super) struct Supervise<E, F> {
+        // Owned, because a reference to what the task owns would be one more word in every connection.
+        link: Rc<Link<E>>,
+        // `None` when it was dropped before its end.
         #[pin]
-        future: F,
+        future: Option<F>,
     }
 }
 
-impl<'a, F> Supervise<'a, F> {
-    pub(super) fn new(port: &'a Port, future: F) -> Self {
-        Supervise { port, future }
+impl<E, F> Supervise<E, F> {
+    pub(super) fn new(link: Rc<Link<E>>, future: F) -> Self {
+        Supervise { link, future: Some(future) }
     }
 }
 
-impl<F: Future> Future for Supervise<'_, F> {
+impl<E, F: Future> Future for Supervise<E, F> {
     type Output = Result<F::Output, CloseReason>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.port.has(Flag::ABORT) {
-            return Poll::Ready(Err(aborted(this.port)));
+        let mut this = self.project();
+        let port: &Port = this.link;
+        if port.has(Flag::ABORT) {
+            drop_now(this.future);
+            return Poll::Ready(Err(aborted(port)));
         }
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
         // A handler that has panicked is only told of the close, as it is: it may hold broken promises, but only its own.
-        match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => {
-                this.port.flush();
-                if !this.port.has(Flag::WAITING) {
-                    this.port.hear_of_aborts(cx);
+                port.flush();
+                if !port.has(Flag::WAITING) {
+                    port.hear_of_aborts(cx);
                 }
-                if this.port.has(Flag::TIMED) {
-                    return this.port.poll_deadlines(cx).map(|limit| Err(CloseReason::Timeout(limit)));
+                if port.has(Flag::TIMED) {
+                    return port.poll_deadlines(cx).map(|limit| {
+                        drop_now(this.future);
+                        Err(CloseReason::Timeout(limit))
+                    });
                 }
                 Poll::Pending
             }
@@ -50,6 +59,12 @@ impl<F: Future> Future for Supervise<'_, F> {
             Err(panic) => Poll::Ready(Err(CloseReason::Panic(panic_message(&*panic)))),
         }
     }
+}
+
+/// Drops a future where it stands. A destructor that panics there must not keep the connection from its end.
+#[cold]
+pub(super) fn drop_now<F>(mut future: Pin<&mut Option<F>>) {
+    drop_contained(|| future.set(None));
 }
 
 #[cold]

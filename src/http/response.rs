@@ -55,6 +55,14 @@ enum Content<'a> {
 }
 
 impl<'a> Content<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Content::Lent(bytes) => bytes.len(),
+            Content::Shared(bytes) => bytes.len(),
+            Content::Chunked => 0,
+        }
+    }
+
     fn bytes(body: Cow<'a, [u8]>) -> Content<'a> {
         match body {
             Cow::Borrowed(bytes) => Content::Lent(bytes),
@@ -203,6 +211,10 @@ impl Encoder<Response<'_>> for ResponseEncoder {
 
     fn encode(&mut self, response: &Response<'_>, output: &mut Output<'_>) -> Result<(), ResponseError> {
         write(response, &self.exchange, output)
+    }
+
+    fn size_hint(response: &Response<'_>) -> usize {
+        size_of_val(response) + response.fields.len() + response.content.len()
     }
 }
 

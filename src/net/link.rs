@@ -1,5 +1,6 @@
 //! A port with the sending half of its protocol: what the reactor's table holds of a connection.
 
+use super::gauge::Gauge;
 use super::port::{Port, Unsent};
 use super::state::Flag;
 use crate::codec::{Decoder, Encoder};
@@ -11,6 +12,7 @@ use std::convert::Infallible;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 /// The encoder sits beside the port, not in the connection's task, so that others can send while a handler waits.
@@ -130,6 +132,11 @@ impl<E> Link<E> {
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// What handles know of the connection; made with the first of them.
+    pub(crate) fn gauge(&self) -> &Arc<Gauge> {
+        self.port.gauge(self.number)
     }
 }
 

@@ -16,5 +16,5 @@ pub use stream::Stream;
 pub(crate) use connect::{connect_to, look_up};
 pub(crate) use gauge::Gauge;
 pub(crate) use link::Link;
-pub(crate) use port::{Limits, Port, TimeLimits, Unsent};
+pub(crate) use port::{Limits, Port, TimeLimits, Unsent, Until};
 pub(crate) use state::Flag;

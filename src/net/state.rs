@@ -78,14 +78,6 @@ impl Flag {
 
     pub(crate) const NONE: Flag = Flag(0);
 
-    pub(super) fn bits(self) -> u32 {
-        self.0
-    }
-
-    pub(super) fn from_bits(bits: u32) -> Flag {
-        Flag(bits)
-    }
-
     pub(crate) fn with(self, other: Flag, on: bool) -> Flag {
         if on { self.or(other) } else { self }
     }

@@ -153,4 +153,8 @@ impl<In, Out: Message> Encoder<Out> for Protobuf<In, Out> {
         put_message(message, length, output);
         Ok(())
     }
+
+    fn size_hint(message: &Out) -> usize {
+        size_of_val(message) + message.encoded_len()
+    }
 }

@@ -148,4 +148,8 @@ impl<M: Message + Name> Encoder<M> for Envelopes {
         put_message(message, bytes, output);
         Ok(())
     }
+
+    fn size_hint(message: &M) -> usize {
+        size_of_val(message) + message.encoded_len()
+    }
 }

@@ -118,6 +118,10 @@ impl<A: AsRef<[u8]>> Encoder<[A]> for Replies {
         }
         Ok(())
     }
+
+    fn size_hint(arguments: &[A]) -> usize {
+        size_of_val(arguments) + arguments.iter().map(|argument| argument.as_ref().len()).sum::<usize>()
+    }
 }
 
 impl<A: AsRef<[u8]>, const N: usize> Encoder<[A; N]> for Replies {
@@ -125,5 +129,9 @@ impl<A: AsRef<[u8]>, const N: usize> Encoder<[A; N]> for Replies {
 
     fn encode(&mut self, arguments: &[A; N], output: &mut Output<'_>) -> Result<(), RespError> {
         Encoder::<[A]>::encode(self, arguments, output)
+    }
+
+    fn size_hint(arguments: &[A; N]) -> usize {
+        <Replies as Encoder<[A]>>::size_hint(arguments)
     }
 }

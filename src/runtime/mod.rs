@@ -12,6 +12,7 @@ mod current;
 mod date;
 mod executor;
 mod inbox;
+mod merge;
 mod oneshot;
 mod schedule;
 mod source;
@@ -29,12 +30,13 @@ pub use task::{JoinError, JoinHandle, spawn_local, yield_now};
 pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};
 
 pub(crate) use self::core::{Core, CoreConfig, PreparedCore, Remote};
-pub(crate) use contain::{CatchPanic, panic_message};
+pub(crate) use contain::{CatchPanic, drop_contained, panic_message};
 pub(crate) use current::{Entered, expect_current, unpinned, with_current};
 #[cfg(feature = "websocket")]
 pub(crate) use date::coarse_seconds;
 #[cfg(feature = "http")]
 pub(crate) use date::http_date;
-pub(crate) use oneshot::{Sender as OneshotSender, oneshot};
+pub(crate) use merge::Merge;
+pub(crate) use oneshot::{Receiver as OneshotReceiver, Sender as OneshotSender, oneshot};
 pub(crate) use source::{AtTurnEnd, Interrupt, Source};
 pub(crate) use tied::TiedTasks;

@@ -3,13 +3,13 @@
 #[cfg(not(tiderace_loom))]
 pub(super) use {
     concurrent_queue::ConcurrentQueue as Queue,
-    std::sync::atomic::{AtomicBool, Ordering::SeqCst, fence},
+    std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst, fence},
 };
 
 #[cfg(tiderace_loom)]
 pub(super) use self::model::Queue;
 #[cfg(tiderace_loom)]
-pub(super) use loom::sync::atomic::{AtomicBool, Ordering::SeqCst, fence};
+pub(super) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst, fence};
 
 /// A queue that loom can see into, with the part of `ConcurrentQueue`'s interface that is in use.
 #[cfg(tiderace_loom)]

@@ -41,7 +41,7 @@ use std::time::Duration;
 /// ```
 #[derive(Default)]
 pub struct Server {
-    config: Config,
+    pub(super) config: Config,
     listening: Vec<Listening>,
     hooks: Hooks,
     control: Arc<Control>,

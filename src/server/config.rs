@@ -1,5 +1,6 @@
 //! What can be set of a server.
 
+use super::Server;
 use super::balance::Balance;
 use crate::buffer::Class;
 use crate::limits;
@@ -19,6 +20,8 @@ pub(super) struct Config {
     pub(super) largest_ring: Class,
     pub(super) pin: bool,
     pub(super) write: Limits,
+    /// What handles may have waiting; `None`: the default.
+    pub(super) handle_limit: Option<usize>,
     pub(super) close: Duration,
     pub(super) time: TimeLimits,
 }
@@ -34,9 +37,20 @@ impl Default for Config {
             largest_ring: Class::LARGEST,
             pin: false,
             write: Limits::default(),
+            handle_limit: None,
             close: limits::CLOSE,
             time: TimeLimits::default(),
         }
+    }
+}
+
+impl Server {
+    /// How many bytes all [handles](crate::Handle) of a connection together may have waiting above its high-water mark, before
+    /// they are refused or have to wait. Default: 2 MiB. [`Handle::set_limit`](crate::Handle::set_limit) sets it for one
+    /// connection.
+    pub fn handle_limit(mut self, bytes: usize) -> Server {
+        self.config.handle_limit = Some(bytes);
+        self
     }
 }
 

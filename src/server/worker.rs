@@ -108,6 +108,7 @@ fn settings(core: &Rc<Core>, config: &Config, listener: usize, limits: Connectio
         core: core.clone(),
         listener: Some(listener),
         write: config.write,
+        handle_limit: config.handle_limit,
         close: config.close,
         time: config.time,
         limits,

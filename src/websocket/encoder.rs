@@ -198,6 +198,10 @@ impl Encoder<Prepared> for WebSocketEncoder {
             }
         }
     }
+
+    fn size_hint(prepared: &Prepared) -> usize {
+        prepared.0.plain.len()
+    }
 }
 
 impl Prepared {
@@ -245,6 +249,10 @@ impl Encoder<Response<'_>> for WebSocketEncoder {
         let mut responses = self.shared.responses.borrow_mut();
         let responses = responses.as_mut().ok_or(SendError::NoHandshake)?;
         responses.encode(response, output).map_err(SendError::Response)
+    }
+
+    fn size_hint(response: &Response<'_>) -> usize {
+        <crate::http::ResponseEncoder as Encoder<Response<'_>>>::size_hint(response)
     }
 }
 

@@ -32,10 +32,9 @@ impl Port {
         let goes_along = |flag| Flag::NONE.with(flag, self.has(flag));
         let flags = goes_along(Flag::ENDED).or(goes_along(Flag::READ_ON)).with(Flag::BLOCKED, self.queued() > 0);
         self.state.clear(Flag::READABLE.or(Flag::AGAIN));
-        self.shut();
         self.core.meter.unhandled(&self.unhandled, 0);
         self.core.meter.unwritten(&self.unwritten, 0);
-        Ok(HandedOver {
+        let handed_over = HandedOver {
             socket,
             peer: self.peer.get().cloned(),
             ring: self.ring.take(),
@@ -43,7 +42,10 @@ impl Port {
             limits: self.limits.get(),
             flags,
             failure: self.failure.get(),
-        })
+        };
+        // Tasks that wait to send on this port wait in vain, and hold its descriptor as long as they do.
+        self.fail(&rustix::io::Errno::NOTCONN.into());
+        Ok(handed_over)
     }
 }
 

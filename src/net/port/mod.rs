@@ -12,19 +12,23 @@ mod encoding;
 mod hand_over;
 mod input;
 mod output;
+mod waiting;
 mod watch;
 
 pub(crate) use deadlines::TimeLimits;
 pub(crate) use hand_over::HandedOver;
 pub(crate) use output::Unsent;
+pub(crate) use waiting::Until;
 pub use watch::WriteEvent;
 
 use deadlines::Deadlines;
+use waiting::Waiting;
 use watch::Watcher;
 
 use super::gauge::Gauge;
 use super::state::{Flag, State};
 use crate::buffer::{Class, Outbound, Ring};
+use crate::error::CloseReason;
 use crate::io::{Address, Socket};
 use crate::limits;
 use crate::meter::Level;
@@ -87,6 +91,8 @@ struct Rare {
     writers: Cell<Vec<Waker>>,
     /// Made with the first handle.
     gauge: OnceCell<Arc<Gauge>>,
+    /// What handles wait for.
+    waiting: Waiting,
     deadlines: Deadlines,
     /// Is told of writes.
     watcher: Cell<Option<Watcher>>,
@@ -153,8 +159,14 @@ impl Port {
         self.state.take(flags)
     }
 
-    pub(crate) fn gauge(&self) -> &Arc<Gauge> {
-        self.rare().gauge.get_or_init(Arc::default)
+    /// What handles know of the connection, which has this number.
+    pub(crate) fn gauge(&self, number: u64) -> &Arc<Gauge> {
+        self.rare().gauge.get_or_init(|| {
+            let gauge = Gauge::new(self.core.remote(), self.key, number, self.peer().ok().cloned());
+            gauge.set_high_water(self.high_water());
+            gauge.set_queued(self.queued());
+            Arc::new(gauge)
+        })
     }
 
     fn rare(&self) -> &Rare {
@@ -203,6 +215,9 @@ impl Port {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         self.limits.set(limits);
+        if let Some(gauge) = self.rare.get().and_then(|rare| rare.gauge.get()) {
+            gauge.set_high_water(self.high_water());
+        }
     }
 
     /// Keeps work for [`Port::do_deferred`]. Says whether it is the first.
@@ -328,9 +343,8 @@ fn number(error: &io::Error) -> i16 {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        if let Some(gauge) = self.rare.get().and_then(|rare| rare.gauge.get()) {
-            gauge.close();
-        }
+        // One that has ended otherwise has said so before.
+        self.end(CloseReason::Shutdown.number());
         self.core.meter.unhandled(&self.unhandled, 0);
         self.core.meter.unwritten(&self.unwritten, 0);
         if let Some(mut ring) = self.ring.take() {

@@ -11,6 +11,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, Waker};
 
+/// With so many tasks waiting to write it is worth to look which of them still do.
+const MANY_WRITERS: usize = 16;
+
 /// Why a message was not queued.
 pub(crate) enum Unsent<E> {
     /// The queue is above its high-water mark.
@@ -98,7 +101,7 @@ impl Port {
     /// Writes as much of the queue as the socket takes.
     pub(crate) fn flush(&self) {
         if self.has(Flag::BLOCKED) {
-            return;
+            return self.stays_queued();
         }
         let Some(mut queue) = self.outbound.take() else { return };
         if self.has(Flag::WATCHED) {
@@ -140,6 +143,14 @@ impl Port {
         }
     }
 
+    /// The socket takes nothing: other threads may want to know how much waits.
+    #[cold]
+    fn stays_queued(&self) {
+        if let Some(rare) = self.rare.get() {
+            self.tell_of_queue(rare);
+        }
+    }
+
     /// Puts the queue back with what the socket did not take, before what was sent meanwhile: shared bytes that are released
     /// by a write may have somebody who sends for that.
     #[cold]
@@ -164,6 +175,7 @@ impl Port {
     /// Tells those who want to know.
     fn written(&self, rare: &Rare, written: usize, queued: usize) {
         if written > 0 {
+            self.count_written(rare, written);
             if self.has(Flag::TIMED) {
                 self.touch();
             }
@@ -280,6 +292,12 @@ impl Port {
     fn register_writer(&self, cx: &mut Context<'_>) {
         let mut writers = self.rare().writers.take();
         if !writers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            if writers.len() == writers.capacity() && writers.len() >= MANY_WRITERS {
+                // Tasks that have given up are among them, and nothing else would drop their wakers while the peer does not
+                // read. Those that still wait come again. The next time is when there are twice as many.
+                let room = 2 * writers.len();
+                std::mem::replace(&mut writers, Vec::with_capacity(room)).into_iter().for_each(Waker::wake);
+            }
             writers.push(cx.waker().clone());
         }
         self.rare().writers.set(writers);
@@ -288,10 +306,8 @@ impl Port {
     /// Tells those who wait for room, here and elsewhere. They look at the queue for themselves: one may want it low, another
     /// empty.
     fn tell_of_room(&self, rare: &Rare) {
+        self.tell_of_queue(rare);
         if self.queued() <= self.limits.get().low as usize {
-            if let Some(gauge) = rare.gauge.get() {
-                gauge.set_full(false);
-            }
             rare.writers.take().into_iter().for_each(Waker::wake);
         }
     }
@@ -299,6 +315,9 @@ impl Port {
     pub(super) fn wake_writers(&self) {
         if let Some(rare) = self.rare.get() {
             rare.writers.take().into_iter().for_each(Waker::wake);
+            if self.is_failed() {
+                self.tell_of_end_of_output();
+            }
         }
     }
 
@@ -316,6 +335,7 @@ impl Port {
     /// Nothing can be sent from here on.
     pub(crate) fn shut(&self) {
         self.state.set(Flag::SHUT);
+        self.tell_of_end_of_output();
     }
 
     /// Tells the peer that nothing more will come.
@@ -338,6 +358,9 @@ impl Direct for Port {
         }
         match queue.with_slices(bytes, |slices| self.socket.send_vectored(slices)) {
             Poll::Ready(Ok(written)) => {
+                if let Some(rare) = self.rare.get() {
+                    self.count_written(rare, written.min(queue.len()));
+                }
                 self.core.meter.written(written);
                 if self.has(Flag::TIMED) {
                     self.touch();
