@@ -4,7 +4,7 @@ use super::again::Again;
 use super::busy_poll::BusyPoll;
 use super::contain::drop_contained;
 use super::executor::Executor;
-use super::inbox::{Inbox, Mail};
+use super::inbox::{Inbox, Mail, Unopened};
 use super::source::{AtTurnEnd, Interrupt, Source};
 use crate::buffer::{Class, Pool};
 use crate::io::{Affinity, Clock, Event, Nanos, OpenPoller, Poller, Readiness, nanos};
@@ -61,13 +61,13 @@ impl Default for CoreConfig {
 pub(crate) struct PreparedCore {
     config: CoreConfig,
     poller: OpenPoller,
-    inbox: Arc<Inbox>,
+    inbox: Unopened,
 }
 
 impl CoreConfig {
     pub(crate) fn prepare(self) -> io::Result<PreparedCore> {
         let poller = OpenPoller::new(self.portable)?;
-        let inbox = Arc::new(Inbox::new(poller.notifier()));
+        let inbox = Unopened::new(Inbox::new(poller.notifier()));
         Ok(PreparedCore { config: self, poller, inbox })
     }
 }
@@ -84,7 +84,7 @@ impl PreparedCore {
 
     /// What is sent there is done as soon as the core begins.
     pub(crate) fn remote(&self) -> Remote {
-        Remote(self.inbox.clone())
+        Remote(self.inbox.shared())
     }
 }
 
@@ -145,7 +145,7 @@ impl Core {
             pool: RefCell::default(),
             now: Cell::new(clock.now()),
             clock,
-            inbox: prepared.inbox,
+            inbox: prepared.inbox.open(),
             one_shot: poller.is_one_shot(),
             poller: RefCell::new(poller),
             sources: RefCell::new(Slots::new()),

@@ -17,6 +17,7 @@ use super::sync::{AtomicBool, Queue, SeqCst, fence};
 use crate::io::Notifier;
 use async_task::Runnable;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What one core asks of another.
 pub(crate) enum Mail {
@@ -122,6 +123,35 @@ impl<T, N: Notify> Inbox<T, N> {
     /// Nothing can be sent from here on.
     pub(crate) fn close(&self) {
         self.mail.close();
+    }
+}
+
+/// The mailbox of a core that has not begun. If the core never does, senders are told, and what they have sent is dropped.
+pub(super) struct Unopened(Option<Arc<Inbox>>);
+
+impl Unopened {
+    pub(super) fn new(inbox: Inbox) -> Unopened {
+        Unopened(Some(Arc::new(inbox)))
+    }
+
+    pub(super) fn shared(&self) -> Arc<Inbox> {
+        self.0.clone().expect("there until it is opened")
+    }
+
+    /// The core begins, and closes it in the end.
+    pub(super) fn open(mut self) -> Arc<Inbox> {
+        self.0.take().expect("opened once")
+    }
+}
+
+impl Drop for Unopened {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.0.take() {
+            inbox.close();
+            while let Some(mail) = inbox.receive() {
+                drop(mail);
+            }
+        }
     }
 }
 
