@@ -136,3 +136,16 @@ impl Drop for Counted {
         self.0.core.connection_closed();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admission_that_is_handed_over_leaves_no_reference_behind() {
+        let limits = ConnectionLimits::new([ConnectionLimit::new(1)]);
+        limits.admit().unwrap().hand_over();
+        assert_eq!(Arc::strong_count(&limits.0), 1);
+        assert!(limits.admit().is_none(), "the connection is still in");
+    }
+}
