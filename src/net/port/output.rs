@@ -327,7 +327,12 @@ impl Port {
         match &sent {
             Poll::Pending => self.block(),
             Poll::Ready(Err(error)) => self.fail_write(error),
-            Poll::Ready(Ok(written)) => self.core.meter.written(*written),
+            Poll::Ready(Ok(written)) => {
+                self.core.meter.written(*written);
+                if self.has(Flag::TIMED) {
+                    self.touch();
+                }
+            }
         }
         sent
     }
