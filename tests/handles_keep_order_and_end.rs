@@ -343,15 +343,15 @@ fn a_flush_that_is_given_up_keeps_nothing() {
 /// Where a part of a user's code panics.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Panics {
-    InHalves,
-    InCanPing,
-    InIsOpen,
+    Halves,
+    CanPing,
+    IsOpen,
     InHasAnswer,
     InFarewell,
-    InDropOfDecoder,
-    InDropOfHandler,
-    InDropOfFuture,
-    InDropOfFutureAtTheEnd,
+    DropOfDecoder,
+    DropOfHandler,
+    DropOfFuture,
+    DropOfFutureAtTheEnd,
 }
 
 #[derive(Clone)]
@@ -367,7 +367,7 @@ impl FragileHalf {
 
 impl Drop for FragileHalf {
     fn drop(&mut self) {
-        self.panics(Panics::InDropOfDecoder);
+        self.panics(Panics::DropOfDecoder);
     }
 }
 
@@ -376,7 +376,7 @@ impl Codec for Fragile {
     type Encoder = Raw;
 
     fn halves(&self) -> (FragileHalf, Raw) {
-        assert!(self.0 != Panics::InHalves, "as told");
+        assert!(self.0 != Panics::Halves, "as told");
         (FragileHalf(self.0), Raw)
     }
 }
@@ -394,12 +394,12 @@ impl Decoder for FragileHalf {
     }
 
     fn is_open(&self) -> bool {
-        self.panics(Panics::InIsOpen);
+        self.panics(Panics::IsOpen);
         true
     }
 
     fn can_ping(&self) -> bool {
-        self.panics(Panics::InCanPing);
+        self.panics(Panics::CanPing);
         false
     }
 
@@ -428,7 +428,7 @@ impl Drop for PanicsWhenDropped {
 
 impl Drop for FragileHandler {
     fn drop(&mut self) {
-        assert!(self.panics != Panics::InDropOfHandler, "as told");
+        assert!(self.panics != Panics::DropOfHandler, "as told");
     }
 }
 
@@ -436,14 +436,14 @@ impl Handler for FragileHandler {
     type Codec = Fragile;
 
     async fn on_message(&mut self, conn: &mut Conn<Fragile>, _: &[u8]) -> Result {
-        let _bomb = PanicsWhenDropped(self.panics == Panics::InDropOfFuture);
+        let _bomb = PanicsWhenDropped(self.panics == Panics::DropOfFuture);
         let _ = self.tell.send(Some(conn.handle()));
         pending().await
     }
 
     async fn on_close(&mut self, conn: &mut Conn<Fragile>, _: &CloseReason) {
         let _ = self.tell.send(None);
-        if self.panics == Panics::InDropOfFutureAtTheEnd {
+        if self.panics == Panics::DropOfFutureAtTheEnd {
             let _bomb = PanicsWhenDropped(true);
             let _ = self.tell.send(Some(conn.handle()));
             pending().await
@@ -455,15 +455,15 @@ impl Handler for FragileHandler {
 fn a_panic_in_a_user_s_part_of_a_connection_ends_that_connection_only() {
     use Panics::*;
     for panics in [
-        InHalves,
-        InCanPing,
-        InIsOpen,
+        Halves,
+        CanPing,
+        IsOpen,
         InHasAnswer,
         InFarewell,
-        InDropOfDecoder,
-        InDropOfHandler,
-        InDropOfFuture,
-        InDropOfFutureAtTheEnd,
+        DropOfDecoder,
+        DropOfHandler,
+        DropOfFuture,
+        DropOfFutureAtTheEnd,
     ] {
         let (tell, told) = events();
         let server = Server::new().cores(1).listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap();
@@ -473,17 +473,17 @@ fn a_panic_in_a_user_s_part_of_a_connection_ends_that_connection_only() {
         let server = Running::start(server);
         let mut stream = TcpStream::connect(&fragile).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let is_told_of_it = !matches!(panics, InHalves | InCanPing);
+        let is_told_of_it = !matches!(panics, Halves | CanPing);
         if is_told_of_it {
             let _ = stream.write_all(b"hello");
         }
-        if !matches!(panics, InHalves | InCanPing | InIsOpen | InHasAnswer) {
+        if !matches!(panics, Halves | CanPing | IsOpen | InHasAnswer) {
             told.next().expect("it waits in on_message").abort();
         }
         if is_told_of_it {
             assert!(told.next().is_none(), "{panics:?}: its end is told once");
         }
-        if panics == InDropOfFutureAtTheEnd {
+        if panics == DropOfFutureAtTheEnd {
             let handle = told.next().expect("it waits in on_close");
             settle(&server.handle, 0);
             handle.abort();

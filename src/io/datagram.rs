@@ -1,5 +1,6 @@
 //! Datagram sockets that never block.
 
+use super::no_signal::raise_no_signal;
 use super::options::ListenOptions;
 use socket2::{InterfaceIndexOrAddress, SockAddr, SockRef, Type};
 use std::io;
@@ -67,6 +68,7 @@ impl DatagramSocket {
 
     pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<DatagramSocket> {
         rustix::io::ioctl_fionbio(&fd, true)?;
+        raise_no_signal(&fd)?;
         DatagramSocket::new(fd)
     }
 

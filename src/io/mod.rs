@@ -9,6 +9,7 @@ mod clock;
 mod datagram;
 mod endpoint;
 mod listener;
+mod no_signal;
 mod options;
 mod peer;
 mod poller;

@@ -3,13 +3,13 @@
 #[cfg(target_os = "linux")]
 use super::datagram::BATCH;
 use super::datagram::{DatagramSocket, Family};
+use super::no_signal::NO_SIGNAL;
 use super::peer::Peer;
 #[cfg(target_os = "linux")]
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 #[cfg(target_os = "linux")]
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, sendmmsg};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
 use std::io;
 #[cfg(target_os = "linux")]
 use std::io::IoSlice;
@@ -156,10 +156,8 @@ impl Family {
 
 fn send_one(socket: &DatagramSocket, (bytes, to): Datagram<'_>) -> Poll<io::Result<()>> {
     let sent = match to {
-        Some(to) => {
-            rustix::net::sendto(socket.as_fd(), bytes, SendFlags::NOSIGNAL, &socket.family().address(to.addr()))
-        }
-        None => rustix::net::send(socket.as_fd(), bytes, SendFlags::NOSIGNAL),
+        Some(to) => rustix::net::sendto(socket.as_fd(), bytes, NO_SIGNAL, &socket.family().address(to.addr())),
+        None => rustix::net::send(socket.as_fd(), bytes, NO_SIGNAL),
     };
     match sent {
         Ok(_) => Poll::Ready(Ok(())),
@@ -191,7 +189,7 @@ fn send_several<'a>(socket: &DatagramSocket, datagrams: impl Iterator<Item = Dat
             None => MMsgHdr::new(&slices[i..=i], control),
         }
     });
-    match sendmmsg(socket.as_fd(), &mut headers[..count], SendFlags::NOSIGNAL) {
+    match sendmmsg(socket.as_fd(), &mut headers[..count], NO_SIGNAL) {
         Ok(sent) => Poll::Ready(Ok(sent)),
         Err(Errno::AGAIN) => Poll::Pending,
         Err(error) => Poll::Ready(Err(error.into())),

@@ -1,9 +1,10 @@
 //! Stream sockets that never block.
 
+use super::no_signal::{NO_SIGNAL, raise_no_signal};
 use super::options::{Lingers, lingers};
 use super::{Address, SocketOptions};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer};
 use socket2::{SockAddr, SockRef, Type};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,6 +39,7 @@ fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Err
 impl Socket {
     pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Socket> {
         rustix::io::ioctl_fionbio(&fd, true)?;
+        raise_no_signal(&fd)?;
         let lingers = lingers(&SockRef::from(&fd));
         Ok(Socket(fd, lingers.into()))
     }
@@ -133,8 +135,6 @@ impl Socket {
         Address::of(&SockRef::from(&self.0).peer_addr()?)
     }
 }
-
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 
 impl AsFd for Socket {
     #[inline]
