@@ -85,7 +85,7 @@ pub use io::{Address, AddressError, Endpoint, KeepAlive, Peer, SocketOptions};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use metrics::{CoreMetrics, Histogram, Metrics};
-pub use net::{Stream, UdpSender, UdpSocket, WriteEvent};
+pub use net::{DatagramHandler, Stream, UdpSender, UdpSocket, WriteEvent};
 #[cfg(feature = "blocking")]
 #[cfg_attr(docsrs, doc(cfg(feature = "blocking")))]
 pub use runtime::spawn_blocking;
@@ -93,7 +93,7 @@ pub use runtime::{
     Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, after, at, block_on, every, interval, sleep, sleep_until,
     spawn_local, timeout, yield_now,
 };
-pub use server::{Balance, Bind, Choose, DatagramHandler, Listen, ListenUdp, Server, ServerHandle};
+pub use server::{Balance, Bind, Choose, Listen, ListenUdp, Server, ServerHandle};
 #[cfg(feature = "signal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 pub use signal::{Signal, Signals};

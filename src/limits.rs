@@ -91,6 +91,9 @@ pub(crate) const PAGES: usize = 64;
 /// Messages that other threads may have under way to one group or one socket for datagrams.
 pub(crate) const IN_FLIGHT: usize = 1024;
 
+/// What senders in other threads and tasks may have under way to a socket for datagrams, in bytes: 10,000 usual datagrams.
+pub(crate) const SEND_QUEUE: usize = 2 * 1024 * 1024;
+
 /// What a queued datagram counts for besides its payload: about what it takes in memory, so that empty ones are bounded, too.
 pub(crate) const DATAGRAM_OVERHEAD: usize = 64;
 

@@ -9,11 +9,12 @@ mod resolver;
 mod state;
 mod stream;
 
-pub use datagram::{UdpSender, UdpSocket};
+pub use datagram::{DatagramHandler, UdpSender, UdpSocket};
 pub use port::WriteEvent;
 pub use stream::Stream;
 
 pub(crate) use connect::{connect_to, look_up};
+pub(crate) use datagram::{datagrams_over, drive as drive_datagrams};
 pub(crate) use gauge::Gauge;
 pub(crate) use link::Link;
 pub(crate) use port::{Limits, Port, TimeLimits, Unsent, Until};

@@ -244,7 +244,7 @@ impl Server {
     ///
     /// The address is an [`Endpoint`](crate::Endpoint) or the text of one (`"udp://HOST:PORT"`), a
     /// [`SocketAddr`](std::net::SocketAddr), a [`Bind`](crate::Bind) with options, or a socket of the standard library,
-    /// which is the first core's.
+    /// which is the first core's, or several of them in a [`Vec`], which are spread over the cores.
     ///
     /// # Errors
     /// As those of [`listen`](Server::listen).

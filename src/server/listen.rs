@@ -25,7 +25,8 @@ pub trait Listen: sealed::Listen {}
 impl<T: sealed::Listen> Listen for T {}
 
 /// What [`Server::listen_udp`](crate::Server::listen_udp) listens on: an address as text, a [`SocketAddr`], a [`Bind`] with
-/// options, a ready-made [`UdpSocket`], or the descriptor of one ([`OwnedFd`]).
+/// options, a ready-made [`UdpSocket`] or the descriptor of one ([`OwnedFd`]), or a [`Vec`] of several: the first is the first
+/// core's, and so on, from the first core again where there are more sockets than cores. Each socket has a handler of its own.
 pub trait ListenUdp: sealed::ListenUdp {}
 
 impl<T: sealed::ListenUdp> ListenUdp for T {}
@@ -104,9 +105,21 @@ pub(super) mod sealed {
         }
     }
 
+    impl ListenUdp for Vec<UdpSocket> {
+        fn udp_place(self) -> Result<Place> {
+            bound(self, Type::DGRAM)
+        }
+    }
+
     impl ListenUdp for OwnedFd {
         fn udp_place(self) -> Result<Place> {
             bound([self], Type::DGRAM)
+        }
+    }
+
+    impl ListenUdp for Vec<OwnedFd> {
+        fn udp_place(self) -> Result<Place> {
+            bound(self, Type::DGRAM)
         }
     }
 }

@@ -19,5 +19,4 @@ pub use balance::{Balance, Choose};
 pub use bind::Bind;
 pub use builder::Server;
 pub use control::ServerHandle;
-pub use datagram::DatagramHandler;
 pub use listen::{Listen, ListenUdp};

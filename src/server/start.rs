@@ -99,7 +99,7 @@ fn parts(
             Listening::Streams(streams) => streams,
             Listening::Datagrams(mut datagrams) => {
                 for (index, parts) in parts.of_cores.iter_mut().enumerate() {
-                    parts.datagrams.extend(datagrams.of_core(index)?);
+                    parts.datagrams.extend(datagrams.of_core(index, cores, number)?);
                 }
                 let duplicate: Arc<dyn AsFd + Send + Sync> = Arc::new(datagrams.duplicate()?);
                 parts.duplicable.push(Duplicable::new(vec![Arc::downgrade(&duplicate)]));

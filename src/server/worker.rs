@@ -4,7 +4,7 @@ use super::accept::{Acceptor, OpenAcceptors, guarded};
 use super::balance::{Balance, Picker};
 use super::config::Config;
 use super::control::Control;
-use super::datagram::StartDatagrams;
+use super::datagram::{Failed, StartDatagrams};
 use super::hooks::Hooks;
 use super::intake::{Intake, Intakes};
 use super::listen::{Serve, Start};
@@ -12,7 +12,8 @@ use crate::connection::{ConnectionLimits, Incoming, Settings};
 use crate::error::Result;
 use crate::io::{DatagramSocket, Listener};
 use crate::limits;
-use crate::runtime::{Core, Entered, Interrupt, JoinHandle, PreparedCore, spawn_local, timeout};
+use crate::net::datagrams_over;
+use crate::runtime::{Core, Entered, Interrupt, PreparedCore, spawn_local, timeout};
 use futures_lite::future::zip;
 use std::cell::RefCell;
 use std::os::fd::AsFd;
@@ -87,19 +88,19 @@ impl Worker {
         for (listener, limits, mut deliver) in acceptors {
             Acceptor::start(core, listener, limits, &accepting, move |incoming| deliver.deliver(incoming))?;
         }
-        let mut datagrams = Vec::new();
+        let failed = Failed::default();
         for (start, socket) in parts.datagrams {
-            datagrams.push(start(core, socket)?);
+            start(core, socket, &failed)?;
         }
         let served = entered.run(async {
             server.stopped(index).await;
             let ending = Ending { core, server: &server, intake: &intakes[index], servers: &servers, accepting };
-            ending.run(datagrams, hooks).await;
+            ending.run(hooks).await;
         });
         drop(parts.kept);
         served?;
         std::mem::forget(stop_all);
-        Ok(())
+        failed.take().map_or(Ok(()), Err)
     }
 }
 
@@ -188,10 +189,10 @@ struct Ending<'a> {
 
 impl Ending<'_> {
     /// Ends every connection: gracefully while there is time, then at once.
-    async fn run(self, datagrams: Vec<JoinHandle<()>>, hooks: Hooks) {
+    async fn run(self, hooks: Hooks) {
         let (core, server) = (self.core, self.server);
         tracing::debug!(core = core.index, connections = core.open_connections(), "stopping");
-        if server.before_the_end(core.index, self.gracefully(datagrams, hooks)).await.is_some() {
+        if server.before_the_end(core.index, self.gracefully(hooks)).await.is_some() {
             return;
         }
         tracing::warn!(core = core.index, connections = core.open_connections(), "aborting what is left");
@@ -201,7 +202,7 @@ impl Ending<'_> {
         let _ = timeout(LAST_WORDS, core.emptied()).await;
     }
 
-    async fn gracefully(&self, datagrams: Vec<JoinHandle<()>>, hooks: Hooks) {
+    async fn gracefully(&self, hooks: Hooks) {
         let (core, server) = (self.core, self.server);
         core.interrupt(Interrupt::Refuse);
         let accepting = async {
@@ -226,9 +227,7 @@ impl Ending<'_> {
             core.interrupt(Interrupt::Silent);
             core.emptied().await;
         }
-        for handled in datagrams {
-            let _ = handled.await;
-        }
+        datagrams_over(core).await;
     }
 
     /// Serves the connections that other cores have handed over, and takes no more: from here on those serve theirs.

@@ -1,17 +1,23 @@
 //! Datagrams: the socket that users hold.
 
+mod handler;
 mod link;
 mod outgoing;
+mod output;
+mod queue;
 mod sender;
 
+pub use handler::DatagramHandler;
+pub(crate) use handler::drive;
 use link::DatagramLink;
 pub use sender::UdpSender;
 
 use super::connect::look_up;
 use crate::error::{Error, Result};
 use crate::io::{AddressError, Batch, DatagramSocket, Endpoint, ListenOptions, Peer, SocketOptions, first_usable};
-use crate::runtime::{Core, expect_current};
+use crate::runtime::{Core, expect_current, oneshot};
 use socket2::SockAddr;
+use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -50,12 +56,8 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    pub(crate) fn new(core: &Rc<Core>, socket: DatagramSocket, served: bool) -> io::Result<UdpSocket> {
-        Ok(UdpSocket { link: DatagramLink::new(core, socket, served)?, received: None })
-    }
-
-    pub(crate) fn link(&self) -> &Rc<DatagramLink> {
-        &self.link
+    pub(crate) fn new(core: &Rc<Core>, socket: DatagramSocket, listener: Option<usize>) -> io::Result<UdpSocket> {
+        Ok(UdpSocket { link: DatagramLink::new(core, socket, listener)?, received: None })
     }
 
     /// A socket that hears everybody who sends to an address.
@@ -75,7 +77,7 @@ impl UdpSocket {
         let options = ListenOptions { reuse_port: endpoint.reuse_port, ..ListenOptions::default() };
         let socket = first_usable(&addresses, |address| DatagramSocket::bind(address, &options, false));
         let socket = socket.map_err(|source| Error::Bind { address: endpoint.to_string(), source })?;
-        Ok(UdpSocket::new(&core, socket, false)?)
+        Ok(UdpSocket::new(&core, socket, None)?)
     }
 
     /// A socket that sends to, and hears, only one peer. Nothing is sent by this: whether somebody is there may show in a
@@ -95,7 +97,7 @@ impl UdpSocket {
         let (endpoint, addresses) = resolve(to).await?;
         let socket = first_usable(&addresses, DatagramSocket::connect);
         let socket = socket.map_err(|source| Error::Connect { address: endpoint.to_string(), source })?;
-        Ok(UdpSocket::new(&core, socket, false)?)
+        Ok(UdpSocket::new(&core, socket, None)?)
     }
 
     /// Takes over a socket of the standard library. It becomes non-blocking.
@@ -105,15 +107,15 @@ impl UdpSocket {
     #[track_caller]
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
         let core = expect_current("UdpSocket::from_std");
-        UdpSocket::new(&core, DatagramSocket::from_fd(socket.into())?, false)
+        UdpSocket::new(&core, DatagramSocket::from_fd(socket.into())?, None)
     }
 
     /// The next datagram, and the peer that sent it, with the address that the peer has asked. It is lent from the socket's buffer, and may be empty.
     ///
     /// # Errors
     /// What the system says. On a connected socket, [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) means that
-    /// nobody was there for an earlier datagram; the next one may find somebody. [`Error::Closed`] when the server has
-    /// stopped that the socket belongs to.
+    /// nobody was there for an earlier datagram; the next one may find somebody. [`Error::Closed`] after
+    /// [`UdpSender::close`].
     ///
     /// # Cancel safety
     /// Safe: nothing is lost.
@@ -169,7 +171,7 @@ impl UdpSocket {
         self.link.queued()
     }
 
-    /// Sends from other threads and tasks, now or later.
+    /// Sends from other threads and tasks, now or later, and closes the socket from there.
     pub fn sender(&self) -> UdpSender {
         UdpSender::new(&self.link)
     }
@@ -214,6 +216,12 @@ impl UdpSocket {
         SocketOptions::of(self.link.socket.as_fd())
     }
 
+    /// Which of its server's listeners this socket belongs to, counted from 0 in the order in which the server was told of them,
+    /// streams and datagrams together. `None` for a socket that no server listens on.
+    pub fn listener(&self) -> Option<usize> {
+        self.link.listener
+    }
+
     /// The address of this socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.link.socket.local_address()
@@ -222,6 +230,26 @@ impl UdpSocket {
     /// The peer of a connected socket.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.link.socket.peer_address()
+    }
+}
+
+/// Resolves when no handler of this core has a socket for datagrams any more.
+pub(crate) async fn datagrams_over(core: &Core) {
+    loop {
+        let sources = core.sources().into_iter().filter_map(|source| (source as Rc<dyn Any>).downcast().ok());
+        let served = sources.filter(|link: &Rc<DatagramLink>| link.is_served());
+        let closed = served.map(|link| {
+            let (waiter, closed) = oneshot();
+            link.wait_for_close(waiter);
+            closed
+        });
+        let closed: Vec<_> = closed.collect();
+        if closed.is_empty() {
+            return;
+        }
+        for closed in closed {
+            closed.receive().await;
+        }
     }
 }
 
