@@ -218,7 +218,7 @@ fn datagram_handler_of_a_client_is_told_that_no_peer_is_there() {
     let (tell, told) = events();
     block_on(async {
         let client = UdpSocket::connect(address).await.unwrap().serve(Tells(tell, None));
-        client.try_send("anybody?").unwrap();
+        client.try_send("hello?").unwrap();
         let waiting = thread::spawn(move || {
             assert_eq!(told.next(), Told::Open(None));
             assert_eq!(told.next(), Told::Error(io::ErrorKind::ConnectionRefused));
@@ -281,4 +281,27 @@ fn datagram_socket_without_a_handler_hears_no_more_when_it_is_closed() {
         drop(socket);
         assert_eq!(client.recv(&mut [0; 100]).unwrap(), b"still here".len());
     });
+}
+
+/// Stops its server by a method, and goes on.
+struct Stops;
+
+impl DatagramHandler for Stops {
+    async fn on_datagram(&mut self, socket: &UdpSocket, _: &[u8], from: Peer) -> Result {
+        socket.stop_server(PATIENCE);
+        socket.send_to(b"stopping", from).await
+    }
+}
+
+#[test]
+fn datagram_handler_stops_its_server_and_goes_on() {
+    for cores in CORES {
+        let server = Server::new().cores(cores).listen_udp("udp4://127.0.0.1:0", || Stops).unwrap();
+        let client = client(&server.local_addrs()[0]);
+        let (done, ended) = channel();
+        thread::spawn(move || done.send(server.run()));
+        client.send(b"stop").unwrap();
+        assert_eq!(client.recv(&mut [0; 100]).unwrap(), b"stopping".len());
+        ended.recv_timeout(PATIENCE).expect("the server ends").expect("it ends well");
+    }
 }

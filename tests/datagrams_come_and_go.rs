@@ -436,7 +436,7 @@ fn multicast_group_is_heard_by_the_socket_that_has_joined_it_alone() {
             sender.send_to(b"to the group", SocketAddr::new(group, port)).await.unwrap();
             sender.flush().await;
             assert_eq!(timeout(PATIENCE, member.recv_from()).await.unwrap().unwrap().0, b"to the group");
-            // The system gives each peer of the port to one of the two; sooner or later the other one has heard something.
+            // The system gives each peer of the port to one of the two; one of these peers is given to the other socket.
             loop {
                 let direct = UdpSocket::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
                 direct.send(b"to the host").await.unwrap();

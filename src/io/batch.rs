@@ -55,7 +55,7 @@ impl Batch {
         &self.storage[range]
     }
 
-    /// Receives what there is, as far as there is room; says how many bytes these are. `Pending` when there is nothing; an
+    /// Receives what waits in the socket, as far as there is room; says how many bytes these are. `Pending` when there is nothing; an
     /// empty batch, when a signal has come between. What was received before is gone.
     pub(crate) fn receive(&mut self, socket: &DatagramSocket) -> Poll<io::Result<usize>> {
         self.next = 0;

@@ -40,7 +40,7 @@ pub(crate) struct DatagramLink {
     pub(super) sending: Cell<bool>,
     reader: Cell<Option<Waker>>,
     pub(super) writers: RefCell<Vec<Waker>>,
-    /// Those elsewhere who wait for room in the queue, and for the end.
+    /// Futures elsewhere that wait for room in the queue, and for the end.
     pub(super) room: Waiting,
     pub(super) closed: Waiting,
     pub(super) shared: Arc<Shared>,
@@ -184,7 +184,8 @@ impl DatagramLink {
             self.take_in();
             self.send();
         }
-        while self.shared.queue.pop().is_some() {
+        while let Some(queued) = self.shared.queue.pop() {
+            queued.release();
             lost += 1;
         }
         self.send();

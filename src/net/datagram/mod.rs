@@ -24,6 +24,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A UDP socket, on the core that made it.
 ///
@@ -114,7 +115,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// What the system says. On a connected socket, [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) means that
-    /// nobody was there for an earlier datagram; the next one may find somebody. [`Error::Closed`] after
+    /// no peer was there for an earlier datagram; the next one may find one. [`Error::Closed`] after
     /// [`UdpSender::close`].
     ///
     /// # Cancel safety
@@ -174,6 +175,12 @@ impl UdpSocket {
     /// Sends from other threads and tasks, now or later, and closes the socket from there.
     pub fn sender(&self) -> UdpSender {
         UdpSender::new(&self.link)
+    }
+
+    /// Stops the server that this socket's core belongs to, as [`ServerHandle::stop`](crate::ServerHandle::stop) does; for
+    /// [`on_close`](DatagramHandler::on_close), and wherever a handler goes on after that. Outside a server it only logs a warning.
+    pub fn stop_server(&self, within: Duration) {
+        self.link.core.stop_server(within);
     }
 
     /// Joins a multicast group: what is sent to it is received here, if it is for this socket's port. On a network interface

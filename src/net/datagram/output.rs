@@ -76,13 +76,13 @@ impl DatagramLink {
         }
     }
 
-    /// Whether those who wait for room may go on.
+    /// Whether tasks that wait for room may go on.
     fn has_room(&self) -> bool {
         self.outgoing.borrow().cost() <= limits::WRITE_LOW_WATER as usize
     }
 
-    /// Takes over what was sent from elsewhere. What there is no room for, or no time in this turn, stays in its queue, and is
-    /// looked at again.
+    /// Takes over what was sent from elsewhere. What finds no room, or no time in this turn, stays in its queue, and is looked at
+    /// again.
     pub(super) fn take_in(&self) {
         let queue = &self.shared.queue;
         if !self.has_room() {
@@ -103,8 +103,8 @@ impl DatagramLink {
             outgoing.push(&queued.payload, queued.to);
             let is_enough = outgoing.fills_batch() || outgoing.cost() > ROOM_FOR_OTHERS;
             drop(outgoing);
-            // Only now that the queue is free again: who owns shared bytes may do anything when they are released.
-            drop(queued);
+            // Only now that the queue is free again: the owner of shared bytes may do anything when they are released.
+            queued.release();
             if is_enough {
                 self.send();
                 is_full = self.outgoing.borrow().cost() > ROOM_FOR_OTHERS;
@@ -126,7 +126,7 @@ impl DatagramLink {
         }
     }
 
-    /// Has the waiter told when the queue of those who send from elsewhere has room.
+    /// Has the waiter told when the queue of the senders has room.
     pub(super) fn wait_for_room(&self, waiter: OneshotSender<()>) {
         match self.shared.queue.has_room() {
             true => waiter.send(()),

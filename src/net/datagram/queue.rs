@@ -15,17 +15,18 @@
 use super::outgoing::cost;
 use crate::io::Peer;
 use crate::limits;
-use crate::runtime::OneshotSender;
+use crate::runtime::{OneshotSender, panic_message};
 use bytes::Bytes;
 use concurrent_queue::ConcurrentQueue;
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::task::{Context, Waker};
 
 /// The most that a datagram counts for.
 const LARGEST: usize = 64 * 1024 + limits::DATAGRAM_OVERHEAD;
-/// Where those who wait for room go on: half, so that they wake seldom.
+/// Where senders that wait for room go on: half, so that they wake seldom.
 const LOW: usize = limits::SEND_QUEUE / 2;
 
 const _: () = assert!(LOW + LARGEST <= limits::SEND_QUEUE);
@@ -41,6 +42,18 @@ pub(super) struct SendQueue {
 pub(super) struct Queued {
     pub(super) payload: Bytes,
     pub(super) to: Option<Peer>,
+}
+
+impl Queued {
+    /// Drops the payload on the core, which a panic of the owner of shared bytes must not end.
+    pub(super) fn release(self) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(self.payload))) {
+            tracing::error!(
+                panic = panic_message(&*panic),
+                "the owner of a datagram's bytes panicked when they were released"
+            );
+        }
+    }
 }
 
 /// Why a datagram was not queued.
@@ -101,7 +114,7 @@ impl SendQueue {
         self.datagrams.is_empty() || self.told.swap(true, AcqRel)
     }
 
-    /// Whether those who wait for room may go on.
+    /// Whether senders that wait for room may go on.
     pub(super) fn is_low(&self) -> bool {
         self.cost.load(Relaxed) <= LOW
     }
@@ -112,7 +125,7 @@ impl SendQueue {
     }
 }
 
-/// Those elsewhere who wait for something of a socket.
+/// Futures elsewhere that wait for something of a socket.
 #[derive(Default)]
 pub(super) struct Waiting(RefCell<Vec<OneshotSender<()>>>);
 
@@ -120,7 +133,7 @@ impl Waiting {
     pub(super) fn add(&self, waiter: OneshotSender<()>) {
         let mut waiting = self.0.take();
         let mut abandoned = Vec::new();
-        // Those who have given up are looked for whenever the list has doubled, so that it does not grow without bound.
+        // Futures that were dropped are looked for whenever the list has doubled, so that it does not grow without bound.
         if waiting.len() >= 16 && waiting.len().is_power_of_two() {
             let mut cx = Context::from_waker(Waker::noop());
             (abandoned, waiting) = waiting.into_iter().partition(|waiter| waiter.poll_abandoned(&mut cx).is_ready());
@@ -175,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_list_forgets_those_who_have_given_up() {
+    fn waiting_list_forgets_futures_that_were_dropped() {
         let waiting = Waiting::default();
         let stays: Vec<_> = (0..3)
             .map(|_| {
