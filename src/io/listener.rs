@@ -26,6 +26,8 @@ pub(crate) enum Accepted {
     Lost(io::Error),
     /// Descriptors or memory have run out: those who wait must go on waiting.
     Exhausted(io::Error),
+    /// The listener itself accepts nothing, because another descriptor of it was used to shut it down, say.
+    Unusable(io::Error),
 }
 
 impl Listener {
@@ -88,6 +90,7 @@ impl Listener {
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::AGAIN) => Accepted::Empty,
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Accepted::Exhausted(error),
+                Some(Errno::INVAL | Errno::BADF | Errno::NOTSOCK) => Accepted::Unusable(error),
                 // accept(2): errors that belong to the new connection, and signals.
                 _ => Accepted::Lost(error),
             },

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-/// How long to wait for descriptors to come free before accept is tried again. Nobody says when they do.
+/// How long to wait for descriptors to come free, or for a listener to become usable, before accept is tried again. Nobody
+/// says when they do.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener on the reactor.
@@ -28,8 +29,10 @@ pub(super) struct Acceptor {
     deliver: RefCell<Box<dyn FnMut(Incoming)>>,
     /// A look is asked for already: more connections wait than one look accepts.
     again: Cell<bool>,
-    /// Descriptors or memory have run out; a timer will look again.
+    /// Accepting has failed, because descriptors have run out, say; a timer will look again.
     exhausted: Cell<bool>,
+    /// That is in the log already.
+    logged: Cell<bool>,
     /// The server stops: the listener closes as soon as no connection waits at it.
     closing: Cell<bool>,
     open: Rc<OpenAcceptors>,
@@ -65,9 +68,9 @@ impl Acceptor {
         let acceptor = core.register(|key| {
             let (listener, limits, deliver) = parts.take().expect("registered once");
             let (core, deliver) = (Rc::downgrade(core), RefCell::new(deliver as Box<dyn FnMut(Incoming)>));
-            let (again, exhausted, closing) = Default::default();
+            let (again, exhausted, logged, closing) = Default::default();
             let open = open.clone();
-            Rc::new(Acceptor { core, key, listener, limits, deliver, again, exhausted, closing, open })
+            Rc::new(Acceptor { core, key, listener, limits, deliver, again, exhausted, logged, closing, open })
         })?;
         open.count.set(open.count.get() + 1);
         core.arm(acceptor.key, acceptor.listener.as_fd(), Readiness::READ);
@@ -76,18 +79,36 @@ impl Acceptor {
 
     /// Accepts at most `limit` connections; says whether more may wait.
     fn accept(&self, core: &Rc<Core>, limit: usize) -> bool {
+        let mut lost_in_a_row = 0;
         for _ in 0..limit {
             match self.listener.accept() {
-                Accepted::Connection(socket, peer) => match self.limits.admit() {
-                    Some(admission) => {
-                        guarded(&mut *self.deliver.borrow_mut(), Incoming { socket, peer, admission });
+                Accepted::Connection(socket, peer) => {
+                    lost_in_a_row = 0;
+                    match self.limits.admit() {
+                        Some(admission) => {
+                            guarded(&mut *self.deliver.borrow_mut(), Incoming { socket, peer, admission });
+                        }
+                        None => tracing::debug!(%peer, "a connection was refused"),
                     }
-                    None => tracing::debug!(%peer, "a connection was refused"),
-                },
+                }
                 Accepted::Empty => return false,
-                Accepted::Lost(error) => tracing::debug!(%error, "a connection was lost before it was accepted"),
+                Accepted::Lost(error) => {
+                    tracing::debug!(%error, "a connection was lost before it was accepted");
+                    lost_in_a_row += 1;
+                    // An error that does not belong to a connection comes again and again.
+                    if lost_in_a_row == limits::ACCEPT {
+                        self.pause(core, &error, "connections wait: every one is lost before it can be accepted");
+                        return false;
+                    }
+                }
                 Accepted::Exhausted(error) => {
-                    self.pause(core, &error);
+                    self.pause(core, &error, "connections wait: none can be accepted until descriptors come free");
+                    return false;
+                }
+                // Nothing waits at it that could be lost with it.
+                Accepted::Unusable(_) if self.closing.get() => return false,
+                Accepted::Unusable(error) => {
+                    self.pause(core, &error, "a listener accepts nothing any more");
                     return false;
                 }
             }
@@ -106,11 +127,14 @@ impl Acceptor {
 
     /// Trying again at once would spin, and waiting for an event would hang: the next one comes with the next
     /// connection only.
-    fn pause(&self, core: &Rc<Core>, error: &io::Error) {
+    fn pause(&self, core: &Rc<Core>, error: &io::Error, what: &str) {
         if self.exhausted.replace(true) {
             return;
         }
-        tracing::warn!(%error, "connections wait: none can be accepted until descriptors come free");
+        if !self.logged.replace(true) {
+            tracing::warn!(%error, "{what}");
+        }
+        core.arm(self.key, self.listener.as_fd(), Readiness::NONE);
         let (core, key) = (Rc::downgrade(core), self.key);
         spawn_local(async move {
             sleep(EXHAUSTED_PAUSE).await;
@@ -142,14 +166,14 @@ impl Source for Acceptor {
             // It waits for its turn, or for the timer: an event is no reason to accept before that.
             return 0;
         }
-        let was_exhausted = self.exhausted.replace(false);
+        self.exhausted.set(false);
         if self.accept(core, limits::ACCEPT) {
             self.again.set(true);
             core.look_soon(self.key);
         } else if self.closing.get() && !self.exhausted.get() {
             self.close(core);
         } else if !self.exhausted.get() {
-            if was_exhausted {
+            if self.logged.replace(false) {
                 tracing::info!("connections are accepted again");
             }
             core.arm(self.key, self.listener.as_fd(), Readiness::READ);
