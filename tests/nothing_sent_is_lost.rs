@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::mpsc::Sender;
@@ -297,7 +298,7 @@ fn encoder_that_panics_leaves_what_was_fed_by_hand() {
 /// Sends so many bytes and closes.
 #[derive(Clone)]
 struct Downloads {
-    length: usize,
+    bytes: Bytes,
     told: Sender<String>,
 }
 
@@ -306,7 +307,7 @@ impl Handler for Downloads {
 
     async fn on_message(&mut self, conn: &mut Conn<Raw>, _: &[u8]) -> Result {
         conn.set_write_marks(u32::MAX, 0);
-        conn.send(&Bytes::from(noise(3, self.length))).await?;
+        conn.send(&self.bytes).await?;
         conn.close();
         Ok(())
     }
@@ -320,14 +321,18 @@ impl Handler for Downloads {
 const STANDSTILL: Duration = Duration::from_secs(2);
 
 fn downloads(cores: usize, length: usize, limit: Duration) -> (Running, Events<String>) {
+    downloads_at("tcp://127.0.0.1:0", cores, length, limit)
+}
+
+fn downloads_at(address: &str, cores: usize, length: usize, limit: Duration) -> (Running, Events<String>) {
     let (told, reasons) = events();
-    let downloads = Downloads { length, told };
+    let downloads = Downloads { bytes: Bytes::from(noise(3, length)), told };
     let server = Server::new().cores(cores).close_timeout(limit);
-    (Running::start(server.listen("tcp://127.0.0.1:0", Raw, move || downloads.clone()).unwrap()), reasons)
+    (Running::start(server.listen(address, Raw, move || downloads.clone()).unwrap()), reasons)
 }
 
 /// Reads in steps, which take twice the time that a close may stand still, and calls `between` before each.
-fn read_slowly(stream: &mut TcpStream, length: usize, mut between: impl FnMut(&mut TcpStream)) -> Vec<u8> {
+fn read_slowly<S: Read>(stream: &mut S, length: usize, mut between: impl FnMut(&mut S)) -> Vec<u8> {
     const STEPS: usize = 40;
     let mut all = vec![0; length];
     for step in all.chunks_mut(length.div_ceil(STEPS)) {
@@ -379,6 +384,18 @@ fn close_waits_for_a_slow_reader_also_where_the_kernel_has_it_all() {
         })
         .collect();
     readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
+#[test]
+fn close_waits_for_a_slow_reader_of_a_unix_socket() {
+    const LENGTH: usize = 140_000;
+    let path = std::env::temp_dir().join(format!("tiderace-slow-{}", std::process::id()));
+    let (_server, reasons) = downloads_at(&format!("unix://{}", path.display()), 1, LENGTH, STANDSTILL);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.write_all(b"go").unwrap();
+    assert_eq!(reasons.next(), "closed here", "before the peer has read anything");
+    let says_something = |stream: &mut UnixStream| stream.write_all(b"still here").unwrap();
+    assert!(read_slowly(&mut stream, LENGTH, says_something) == noise(3, LENGTH));
 }
 
 #[test]

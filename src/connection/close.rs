@@ -24,8 +24,8 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// How often in its time limit a close is looked at that stands still.
-const LOOKS: u32 = 4;
+/// How often in its time limit a close is looked at.
+const LOOKS: u32 = 8;
 
 /// Ends the session, in the way that its reason asks for.
 pub(super) async fn end<H: Handler>(session: Session<H>, reason: CloseReason) -> CloseReason {
@@ -146,8 +146,8 @@ async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReas
     port.flush();
     if port.queued() > 0 {
         // Rare, so it is boxed: it must not be a part of every connection's future.
-        let taken = progress(port);
-        let flushed = Box::pin(while_it_gets_on(port, limit, taken, |cx| port.poll_flushed(cx))).await;
+        let flushing = while_it_gets_on(port, limit, progress(port), |cx| port.poll_flushed(cx));
+        let flushed = Box::pin(flushing).await;
         if !matches!(flushed, Some(Ok(()))) {
             let undelivered = port.queued();
             let _ = port.socket.reset_on_close();
@@ -166,24 +166,28 @@ async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReas
 
 /// Waits for the peer's end.
 async fn linger(port: &Port, limit: Duration) {
-    let has_ended = || port.has(Flag::ENDED) || port.is_failed();
-    let ready_when = |over: bool| if over { Poll::Ready(()) } else { Poll::Pending };
-    if port.unacknowledged() > 0 {
-        let acknowledged = |_: &mut Context<'_>| ready_when(has_ended() || port.unacknowledged() == 0);
-        if while_it_gets_on(port, limit, progress(port), acknowledged).await.is_none() || has_ended() {
-            return;
+    let (mut has_taken, mut acknowledged) = (progress(port), None);
+    let gets_on = || {
+        let (has_taken, has_heard, now) = (has_taken(), port.has_heard(), port.core.time());
+        match acknowledged {
+            // It may stand still once more after that.
+            Some(since) => has_heard && now.duration_since(since) < limit.saturating_mul(LINGER - 1),
+            None => {
+                acknowledged = (port.unacknowledged() == 0).then_some(now);
+                has_taken
+            }
         }
-    }
-    // What came before does not count.
-    port.has_heard();
-    let heard = || port.has_heard();
-    let ended = |_: &mut Context<'_>| ready_when(has_ended());
-    let _ = timeout(limit.saturating_mul(LINGER), while_it_gets_on(port, limit, heard, ended)).await;
+    };
+    while_it_gets_on(port, limit, gets_on, |_| match port.has(Flag::ENDED) || port.is_failed() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
-/// Whether the peer has taken anything since the last call.
+/// Whether the peer has taken anything since the last call. The first one begins the count: most closes are over before.
 fn progress(port: &Port) -> impl FnMut() -> bool {
-    let mut before = (port.queued(), port.unacknowledged());
+    let mut before = (0, 0);
     move || {
         let now = (port.queued(), port.unacknowledged());
         let progress = now.0 < before.0 || now.1 < before.1;
@@ -192,26 +196,26 @@ fn progress(port: &Port) -> impl FnMut() -> bool {
     }
 }
 
-/// `None` when the connection is aborted, or when `gets_on` has said no for as long as `limit`.
+/// `None` when the connection is aborted, or when `gets_on` has said no for `limit`.
 async fn while_it_gets_on<T>(
     port: &Port,
     limit: Duration,
     mut gets_on: impl FnMut() -> bool,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Option<T> {
-    let mut since = port.core.time();
+    // Looks are counted, not time: that might have passed while this core did something else, and looked at nothing. The first
+    // look has no other to compare with.
+    let mut left = LOOKS;
     loop {
         if let Ok(done) = timeout(limit / LOOKS, unless_aborted(port, &mut poll)).await {
             return done;
         }
-        // The kernel reports that it has room when a third of its buffer is free, and a slow peer takes long for that.
-        port.try_again_to_flush();
-        let now = port.core.time();
-        if gets_on() && !limit.is_zero() {
-            since = now;
-        } else if now.duration_since(since) >= limit {
+        if left == 0 || limit.is_zero() {
             return None;
         }
+        // The kernel reports that it has room when a third of its buffer is free, and a slow peer takes long for that.
+        port.try_again_to_flush();
+        left = if gets_on() { LOOKS } else { left - 1 };
     }
 }
 

@@ -245,7 +245,8 @@ impl<C: Codec> Conn<C> {
     /// Stops reading: no further message is handled, and the peer is slowed down, until [`resume`](Conn::resume) or
     /// [`Handle::resume`](crate::Handle::resume).
     ///
-    /// While it reads nothing, a connection does not notice that its peer goes away.
+    /// While it reads nothing, a connection does not notice that its peer goes away. Only a failed write ends it, and then what
+    /// was received before and not handled is dropped.
     pub fn pause(&mut self) {
         self.link.pause();
     }

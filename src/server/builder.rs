@@ -123,14 +123,10 @@ impl Server {
         self
     }
 
-    /// How long a connection that closes may stand still before it is given up. Default: 5 seconds.
-    ///
-    /// While it delivers what was sent, it gets on whenever the peer takes some of that, also from what the kernel holds: a
-    /// slow peer gets every byte. When the peer has everything, the connection waits for the peer's own end, and gets on
-    /// whenever the peer sends something, which is thrown away; but for six times this limit in all at most. Where the system
-    /// does not tell what a peer has acknowledged (it does on Linux), that wait begins with the shutdown.
-    ///
-    /// [`ServerHandle::stop`] and [`Handle::abort`](crate::Handle::abort) cut a close off.
+    /// How long a connection that closes may stand still. Default: 5 seconds. It gets on whenever the peer takes some of what
+    /// was sent, also from what the kernel holds, so that a slow peer gets every byte. When the peer has everything (where the
+    /// system cannot tell, that is at once: Linux can), the connection waits for the peer's own end, and gets on whenever the
+    /// peer sends something, but for six times this limit in all at most.
     pub fn close_timeout(mut self, limit: Duration) -> Server {
         self.config.close = limit;
         self

@@ -4,7 +4,7 @@ use super::encoding::Encoding;
 use super::{Port, Rare, WriteEvent};
 use crate::buffer::{Direct, Outbound, Output};
 use crate::codec::Decoder;
-use crate::io::unacknowledged;
+use crate::io::{Address, unacknowledged};
 use crate::net::Flag;
 use std::convert::Infallible;
 use std::io;
@@ -226,8 +226,9 @@ impl Port {
 
     /// How much the kernel holds that the peer has not taken, in its own measure. Zero where it cannot tell.
     #[cold]
-    pub(crate) fn unacknowledged(&self) -> u64 {
-        unacknowledged(self.socket.as_fd()).unwrap_or(0)
+    pub(crate) fn unacknowledged(&self) -> u32 {
+        let is_unix = self.peer().is_ok_and(Address::is_unix);
+        unacknowledged(self.socket.as_fd(), is_unix).unwrap_or(0)
     }
 
     /// Has the queue written at the end of this turn, together with what is queued until then.
