@@ -88,9 +88,6 @@ pub(crate) const RESP_DEPTH: usize = 16;
 #[cfg(feature = "metrics")]
 pub(crate) const PAGES: usize = 64;
 
-/// Messages that other threads may have under way to one group or one socket for datagrams.
-pub(crate) const IN_FLIGHT: usize = 1024;
-
 /// What senders in other threads and tasks may have under way to a socket for datagrams, in bytes: 10,000 usual datagrams.
 pub(crate) const SEND_QUEUE: usize = 2 * 1024 * 1024;
 
@@ -103,6 +100,11 @@ pub(crate) const HANDLE_BYTES: usize = 2 * 1024 * 1024;
 
 /// What each message counts at least that a handle sends to another core: what it takes to keep it.
 pub(crate) const HANDLE_MESSAGE: usize = 64;
+
+/// Bytes of a group's messages that may be under way to a core, so that a burst does not fail while the core is busy; and what
+/// each message counts besides its own, because it takes as much to keep it.
+pub(crate) const GROUP_IN_FLIGHT: usize = 4 * 1024 * 1024;
+pub(crate) const GROUP_MESSAGE: usize = 128;
 
 /// Connections that may wait to be accepted; the system may hold it lower (`net.core.somaxconn`).
 pub(crate) const BACKLOG: u32 = 4096;

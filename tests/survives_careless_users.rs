@@ -4,17 +4,20 @@
 mod support;
 
 use bytes::Bytes;
+use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket as StdUdpSocket};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use support::handlers::EchoLines;
 use support::*;
-use tiderace::codec::{Lines, Raw};
+use tiderace::codec::{Codec, Encoder, Lines, Output, Raw};
 use tiderace::{
-    CloseReason, Conn, DatagramHandler, Group, Handle, Handler, Peer, Result, Server, SlowMember, UdpSocket,
+    CloseReason, Conn, ConnectionId, DatagramHandler, Group, Handle, Handler, Peer, Result, Server, SlowMember,
+    UdpSocket,
 };
 use tiderace::{WriteEvent, block_on, connect, spawn_local, timeout};
 
@@ -431,4 +434,133 @@ fn a_group_keeps_nothing_of_servers_that_have_ended() {
     }
     // Other tests run beside this one, and have some.
     until("their descriptors are closed", || descriptors() < before + 100);
+}
+
+/// A protocol of lines whose codec does what it should not. What it is told is said by what is sent.
+#[derive(Clone)]
+struct Careless(Arc<Room>);
+
+#[derive(Default)]
+struct Room {
+    group: OnceLock<Group<Careless>>,
+    first: OnceLock<ConnectionId>,
+    /// Whether the next question for a member panics.
+    panics: AtomicBool,
+}
+
+impl Codec for Careless {
+    type Decoder = Lines;
+    type Encoder = Careless;
+
+    fn halves(&self) -> (Lines, Careless) {
+        (Lines::default(), self.clone())
+    }
+
+    fn takes_group_messages(encoder: &Careless) -> bool {
+        assert!(!encoder.0.panics.swap(false, SeqCst), "on purpose");
+        true
+    }
+}
+
+impl Encoder<str> for Careless {
+    type Error = Infallible;
+
+    fn encode(&mut self, message: &str, output: &mut Output<'_>) -> std::result::Result<(), Infallible> {
+        let group = self.0.group.get().unwrap();
+        match message {
+            "tattle" => {
+                // To the connection as well that this is for.
+                group.try_send_except(*self.0.first.get().unwrap(), "psst").unwrap();
+                group.try_send("all").unwrap();
+            }
+            "panic" => panic!("on purpose"),
+            _ => {}
+        }
+        output.put_slice(message.as_bytes());
+        output.put_slice(b"\n");
+        Ok(())
+    }
+}
+
+/// Joins, and answers each line with it.
+struct Member(Arc<Room>, Sender<String>);
+
+impl Handler for Member {
+    type Codec = Careless;
+
+    async fn on_open(&mut self, conn: &mut Conn<Careless>) -> Result {
+        let _ = self.0.first.set(conn.id());
+        self.0.group.get().unwrap().join(conn);
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Careless>, line: &str) -> Result {
+        match line {
+            "panic" => self.0.group.get().unwrap().try_send(line),
+            line => conn.send(line).await,
+        }
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Careless>, reason: &CloseReason) {
+        let _ = self.1.send(reason.to_string());
+    }
+}
+
+fn careless(cores: usize) -> (Running, Group<Careless>, Arc<Room>, Events<String>) {
+    let (room, (tell, told)) = (Arc::new(Room::default()), events());
+    let group = room.group.get_or_init(|| Group::new(Careless(room.clone()))).clone();
+    let member = room.clone();
+    let server = serve(cores, Careless(room.clone()), move || Member(member.clone(), tell.clone()));
+    (server, group, room, told)
+}
+
+#[test]
+fn an_encoder_may_send_to_a_group_of_its_connection() {
+    let (server, group, _, told) = careless(1);
+    let mut first = server.connect();
+    until("the first has joined", || group.len() == 1);
+    let mut second = server.connect();
+    until("both have joined", || group.len() == 2);
+    second.write_all(b"tattle\n").unwrap();
+    let mut heard = [0; 16];
+    second.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"tattle\npsst\nall\n");
+    first.read_exact(&mut heard[..4]).unwrap();
+    assert_eq!(&heard[..4], b"all\n");
+    assert!(told.is_quiet());
+}
+
+#[test]
+fn a_panic_over_a_group_message_costs_one_connection() {
+    for cores in CORES {
+        let (server, group, room, told) = careless(cores);
+        let mut members: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        until("all have joined", || group.len() == 3);
+        // The codec of one of them, at the end of a turn.
+        room.panics.store(true, SeqCst);
+        group.try_send("to two").unwrap();
+        assert_eq!(told.next(), "closed here");
+        until("it has left", || group.len() == 2);
+        let heard: Vec<_> = members.iter_mut().filter_map(|member| member.read_exact(&mut [0; 7]).ok()).collect();
+        assert_eq!(heard.len(), 2);
+    }
+}
+
+#[test]
+fn a_group_encoder_that_panics_costs_the_connection_that_says_it() {
+    for cores in CORES {
+        let (server, group, _, told) = careless(cores);
+        let (mut speaker, mut other) = (server.connect(), server.connect());
+        until("both have joined", || group.len() == 2);
+        group.try_send("before").unwrap();
+        speaker.write_all(b"panic\n").unwrap();
+        assert!(told.next().contains("panic"));
+        assert_eq!(read_to_end(&mut speaker), b"before\n");
+        drop(speaker);
+        until("it has left", || group.len() == 1);
+        group.try_send("after").unwrap();
+        let mut heard = [0; 13];
+        other.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"before\nafter\n");
+    }
 }

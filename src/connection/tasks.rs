@@ -2,10 +2,12 @@
 
 use super::Conn;
 use crate::codec::Codec;
-use crate::net::Port;
+use crate::net::{Kept, Port};
 use crate::runtime::{JoinHandle, TiedTasks, interval, sleep};
 use std::future::Future;
 use std::time::Duration;
+
+impl Kept for TiedTasks {}
 
 impl<C: Codec> Conn<C> {
     /// Runs `future` as a task of this core, beside the handler, until the connection ends: the future is dropped before

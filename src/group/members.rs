@@ -1,27 +1,42 @@
 //! The members of a group on one core.
 
 use super::SlowMember;
+use super::site::{Message, Site, Work};
 use crate::codec::{Codec, Encoded};
 use crate::connection::ConnectionId;
-use crate::net::{Flag, Link, Unsent};
-use crate::runtime::{AtTurnEnd, Core, OneshotSender, spawn_local};
+use crate::limits;
+use crate::net::{Flag, Kept, Link, Unsent};
+use crate::runtime::{AtTurnEnd, Core, OneshotSender, panic_message, spawn_local};
 use crate::slots::{Key, Slots};
-use std::cell::RefCell;
-use std::convert::Infallible;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
+
+/// A member, and its place in the list.
+type Member<C> = (Key, Rc<Link<<C as Codec>::Encoder>>);
 
 pub(super) struct Members<C: Codec> {
     list: RefCell<Slots<Weak<Link<C::Encoder>>>>,
-    /// What is to be sent at the end of this turn.
-    posted: RefCell<Vec<Encoded>>,
+    posted: RefCell<Posted>,
+    /// Whether the end of this turn delivers what is posted.
+    scheduled: Cell<bool>,
+    /// Whether members are written to just now.
+    delivering: Cell<bool>,
     slow: SlowMember,
-    /// For other threads to read: how many there are, and how often one was skipped.
-    count: Arc<AtomicUsize>,
+    site: Arc<Site>,
     skipped: Arc<AtomicUsize>,
+}
+
+/// What is to be sent at the end of this turn, in order.
+#[derive(Default)]
+struct Posted {
+    work: Vec<Work>,
+    bytes: usize,
 }
 
 /// Held by the connection; leaves when that closes.
@@ -34,14 +49,31 @@ impl<C: Codec> Drop for Membership<C> {
     fn drop(&mut self) {
         let left = self.members.list.borrow_mut().remove(self.key);
         if left.is_some() {
-            self.members.count.fetch_sub(1, Relaxed);
+            self.members.site.members.fetch_sub(1, Relaxed);
         }
     }
 }
 
+impl<C: Codec> Kept for Membership<C> {
+    fn connection_ends(&self) {
+        self.members.deliver_to(self.key);
+    }
+}
+
+/// Why a member did not get a message.
+enum Missed {
+    /// Its queue is above the high-water mark, or its protocol cannot take the message now.
+    Slow,
+    /// Nothing can be sent to it any more.
+    Closed,
+    /// Its encoder is in use, further up the stack: a destructor of the user's sends while a message is encoded.
+    Encoding,
+}
+
 impl<C: Codec + 'static> Members<C> {
-    pub(super) fn new(slow: SlowMember, count: Arc<AtomicUsize>, skipped: Arc<AtomicUsize>) -> Members<C> {
-        Members { list: RefCell::default(), posted: RefCell::default(), slow, count, skipped }
+    pub(super) fn new(slow: SlowMember, site: Arc<Site>, skipped: Arc<AtomicUsize>) -> Members<C> {
+        let (scheduled, delivering) = Default::default();
+        Members { list: RefCell::default(), posted: RefCell::default(), scheduled, delivering, slow, site, skipped }
     }
 
     pub(super) fn join(self: &Rc<Self>, link: &Rc<Link<C::Encoder>>) -> bool {
@@ -51,137 +83,256 @@ impl<C: Codec + 'static> Members<C> {
         // What was said before is not for the new one.
         self.deliver();
         let key = self.list.borrow_mut().insert(Rc::downgrade(link));
-        self.count.fetch_add(1, Relaxed);
+        self.site.members.fetch_add(1, Relaxed);
         link.keep_until_closed(Membership { members: self.clone(), key });
         true
     }
 
     pub(super) fn leave(self: &Rc<Self>, link: &Link<C::Encoder>) -> bool {
         self.deliver();
-        link.drop_kept(|membership: &Membership<C>| Rc::ptr_eq(&membership.members, self))
+        let left = link.drop_kept(|membership: &Membership<C>| Rc::ptr_eq(&membership.members, self));
+        // A `Group::send` that waits for its room waits no longer.
+        link.wake_writers();
+        left
     }
 
-    /// Sends a message to every member at the end of this turn, with what else is posted until then.
-    pub(super) fn post(self: &Rc<Self>, core: &Core, message: Encoded) {
+    /// Takes in what other threads have sent.
+    pub(super) fn take_in(self: &Rc<Self>, core: &Rc<Core>) {
+        self.site.take_in(|work| match work {
+            Work::Join(key) => self.join_by_key(core, key),
+            Work::Leave(key) => self.leave_by_key(core, key),
+            work => self.post(core, work),
+        });
+    }
+
+    pub(super) fn join_by_key(self: &Rc<Self>, core: &Core, key: Key) {
+        if let Some(link) = find::<C>(core, key) {
+            self.join(&link);
+        }
+    }
+
+    pub(super) fn leave_by_key(self: &Rc<Self>, core: &Core, key: Key) {
+        if let Some(link) = find::<C>(core, key) {
+            self.leave(&link);
+        }
+    }
+
+    /// Does `work` at the end of this turn, with what else is posted until then.
+    pub(super) fn post(self: &Rc<Self>, core: &Core, work: Work) {
         let mut posted = self.posted.borrow_mut();
-        if posted.is_empty() {
+        posted.bytes += work.cost();
+        posted.work.push(work);
+        let is_much = posted.bytes >= limits::GROUP_IN_FLIGHT;
+        drop(posted);
+        self.schedule(core);
+        if is_much {
+            self.deliver();
+        }
+    }
+
+    /// Does `work` at once, behind what is posted.
+    pub(super) fn act(self: &Rc<Self>, core: &Core, work: Work) {
+        if self.delivering.get() {
+            return self.post(core, work);
+        }
+        self.deliver();
+        self.perform(work);
+        if !self.posted.borrow().work.is_empty() {
+            self.schedule(core);
+        }
+    }
+
+    fn schedule(self: &Rc<Self>, core: &Core) {
+        if !self.scheduled.replace(true) {
             core.at_turn_end(self.clone());
         }
-        posted.push(message);
     }
 
-    /// Sends a message to all but one.
-    pub(super) fn post_except(&self, message: &Encoded, except: ConnectionId) {
-        self.deliver();
-        let (_, full) = self.send_to_all(message, Some(except));
-        self.overlook(full, 1);
+    /// Sends what is posted: to each member in one system call.
+    fn deliver(&self) {
+        // What a destructor posts while members are written to waits for the end of a turn.
+        if self.delivering.get() {
+            return;
+        }
+        let mut work = self.posted.take().work.into_iter().peekable();
+        while let Some(next) = work.next() {
+            let Work::Message(first) = next else {
+                self.perform(next);
+                continue;
+            };
+            let mut messages = vec![first];
+            while let Some(Work::Message(message)) = work.next_if(|work| matches!(work, Work::Message(_))) {
+                messages.push(message);
+            }
+            self.perform(Work::Message(Message::join(messages)));
+        }
     }
 
-    /// Sends a message, and answers when those have it that are waited for.
-    pub(super) fn send(&self, message: Encoded, done: OneshotSender<usize>) {
-        self.deliver();
-        let (mut queued, full) = self.send_to_all(&message, None);
+    /// Sends what is posted to one member, whose connection ends before the turn does.
+    fn deliver_to(&self, key: Key) {
+        let mut posted = self.posted.borrow_mut();
+        if posted.work.is_empty() {
+            return;
+        }
+        if !posted.work.iter().all(|work| matches!(work, Work::Message(_))) {
+            drop(posted);
+            return self.deliver();
+        }
+        // Joined for good: the other members get the same bytes.
+        let message = Message::join(posted.work.drain(..).filter_map(Work::into_message).collect());
+        posted.work.push(Work::Message(message.clone()));
+        drop(posted);
+        let (_, full) = self.send_to(self.one(key), &message.encoded);
+        // One that has no room is not disconnected: it ends already, and what it was sent before is delivered.
+        self.skipped.fetch_add(full.len() * message.count, Relaxed);
+    }
+
+    fn perform(&self, work: Work) {
+        let (to, message, count) = match work {
+            Work::Message(Message { encoded, count }) => (self.all_but(None), encoded, count),
+            Work::Except(encoded, except) => (self.all_but(Some(except)), encoded, 1),
+            Work::One(key, encoded) => (self.one(key), encoded, 1),
+            Work::Send(encoded, done) => return self.send(encoded, done),
+            // Done when they are taken in.
+            Work::Join(_) | Work::Leave(_) => return,
+        };
+        let (_, full) = self.send_to(to, &message);
+        self.overlook(full, count);
+    }
+
+    /// Sends a message, and answers when those members have it that are waited for.
+    fn send(&self, message: Encoded, done: OneshotSender<usize>) {
+        let (mut queued, mut full) = self.send_to(self.all_but(None), &message);
         if self.slow != SlowMember::Wait || full.is_empty() {
             self.overlook(full, 1);
             return done.send(queued);
         }
+        let (site, skipped) = (self.site.clone(), self.skipped.clone());
         spawn_local(async move {
-            for link in full {
-                let room = poll_fn(|cx| match done.poll_abandoned(cx) {
-                    Poll::Ready(()) => Poll::Ready(None),
-                    Poll::Pending => link.poll_room(cx).map(Some),
-                });
-                let Some(room) = room.await else { return };
-                if room.is_ok() && send::<C>(&link, &message).is_ok() {
-                    queued += 1;
+            let finished = poll_fn(|cx| {
+                if done.poll_abandoned(cx).is_ready() {
+                    return Poll::Ready(false);
                 }
+                full.retain(|member| match poll_send::<C>(&site, member, &message, cx) {
+                    Poll::Ready(sent) => {
+                        queued += usize::from(sent.is_ok());
+                        skipped.fetch_add(usize::from(matches!(sent, Err(Missed::Slow))), Relaxed);
+                        false
+                    }
+                    Poll::Pending => true,
+                });
+                if full.is_empty() { Poll::Ready(true) } else { Poll::Pending }
+            });
+            if finished.await {
+                done.send(queued);
             }
-            done.send(queued);
         })
         .detach();
     }
 
-    /// Sends what was posted in this turn: to each member in one system call.
-    fn deliver(&self) {
-        let mut posted = self.posted.take();
-        let messages = posted.len();
-        let message = match messages {
-            0 => return,
-            1 => posted.remove(0),
-            _ => Encoded::join(&posted),
-        };
-        let (_, full) = self.send_to_all(&message, None);
-        self.overlook(full, messages);
-    }
-
     /// Deals with those who had no room, and are not waited for.
-    fn overlook(&self, full: Vec<Rc<Link<C::Encoder>>>, messages: usize) {
+    fn overlook(&self, full: Vec<Member<C>>, messages: usize) {
         self.skipped.fetch_add(full.len() * messages, Relaxed);
         if self.slow == SlowMember::Disconnect {
-            full.iter().for_each(|link| link.notify(Flag::TOO_SLOW.or(Flag::ABORT)));
+            full.iter().for_each(|(_, link)| link.notify(Flag::TOO_SLOW.or(Flag::ABORT)));
         }
     }
 
-    /// Says how many members have taken a message, and who has no room.
-    fn send_to_all(&self, message: &Encoded, except: Option<ConnectionId>) -> (usize, Vec<Rc<Link<C::Encoder>>>) {
+    fn one(&self, key: Key) -> Vec<Member<C>> {
+        self.list.borrow().get(key).and_then(Weak::upgrade).map(|link| (key, link)).into_iter().collect()
+    }
+
+    fn all_but(&self, except: Option<ConnectionId>) -> Vec<Member<C>> {
         let except = except.map(ConnectionId::as_u64);
-        // The list is free while members are written to: one that closes leaves it.
-        let members: Vec<Rc<Link<C::Encoder>>> =
-            self.list.borrow().iter().filter_map(|(_, member)| member.upgrade()).collect();
+        let list = self.list.borrow();
+        let members = list.iter().filter_map(|(key, member)| Some((key, member.upgrade()?)));
+        members.filter(|(_, link)| Some(link.number()) != except).collect()
+    }
+
+    /// Says how many members have taken a message, and which have no room. The list is free meanwhile: a member that closes
+    /// leaves it.
+    fn send_to(&self, members: Vec<Member<C>>, message: &Encoded) -> (usize, Vec<Member<C>>) {
         let (mut sent, mut full) = (0, Vec::new());
-        for link in members {
-            if Some(link.number()) == except {
-                continue;
-            }
+        self.delivering.set(true);
+        for (key, link) in members {
             match send::<C>(&link, message) {
                 Ok(()) => sent += 1,
-                Err(Unsent::Full) => full.push(link),
-                Err(_) => {}
+                Err(Missed::Slow) => full.push((key, link)),
+                Err(Missed::Encoding) => self.posted.borrow_mut().work.push(Work::One(key, message.clone())),
+                Err(Missed::Closed) => {}
             }
         }
+        self.delivering.set(false);
         (sent, full)
     }
 }
 
-/// Sends a message to one member, in the form that it understands.
-fn send<C: Codec + 'static>(link: &Rc<Link<C::Encoder>>, message: &Encoded) -> Result<(), Unsent<Infallible>> {
-    if link.has(Flag::SHUT.or(Flag::CLOSE).or(Flag::DEFERRED)) {
-        if !link.is_encoding() {
-            link.do_deferred();
-        }
-        // What ends has said its last, and is not slow.
-        if link.has(Flag::SHUT.or(Flag::CLOSE)) {
-            return Err(Unsent::Closed);
-        }
-    }
-    let Some(mut encoder) = link.encoder() else {
-        send_later::<C>(link, message.clone());
-        return Ok(());
-    };
-    if !C::takes_group_messages(&encoder) {
-        return Err(Unsent::Full);
-    }
-    // Only who has room for it: what the encoder takes for written must be.
-    if message.compact.is_some() && link.queued() > link.high_water() {
-        return Err(Unsent::Full);
-    }
-    let compact = message.compact.as_ref().filter(|_| C::takes_compact(&mut encoder));
-    drop(encoder);
-    link.send_encoded(compact.unwrap_or(&message.plain))
+fn find<C: Codec + 'static>(core: &Core, key: Key) -> Option<Rc<Link<C::Encoder>>> {
+    let source: Rc<dyn Any> = core.source(key)?;
+    source.downcast().ok()
 }
 
-/// A message of a member is being encoded, and has released what sends to the group.
-#[cold]
-fn send_later<C: Codec + 'static>(link: &Rc<Link<C::Encoder>>, message: Encoded) {
-    link.defer(move |link| {
-        if let Some(link) = link {
-            let _ = send::<C>(&link, &message);
-        }
-    });
+/// Sends a message to a member as soon as it has room, unless it has left.
+fn poll_send<C: Codec + 'static>(
+    site: &Arc<Site>,
+    (key, link): &Member<C>,
+    message: &Encoded,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Missed>> {
+    let is_this = |membership: &Membership<C>| membership.key == *key && Arc::ptr_eq(&membership.members.site, site);
+    if !link.keeps(is_this) {
+        return Poll::Ready(Err(Missed::Closed));
+    }
+    Poll::Ready(match ready!(link.poll_room(cx)) {
+        Ok(()) => send::<C>(link, message),
+        Err(_) => Err(Missed::Closed),
+    })
+}
+
+/// Sends a message to one member, in the form that it understands. A panic of its codec ends its connection, not the core.
+fn send<C: Codec + 'static>(link: &Link<C::Encoder>, message: &Encoded) -> Result<(), Missed> {
+    catch_unwind(AssertUnwindSafe(|| send_form::<C>(link, message))).unwrap_or_else(|panic| {
+        link.end_for_panic(panic_message(&*panic));
+        Err(Missed::Closed)
+    })
+}
+
+fn send_form<C: Codec + 'static>(link: &Link<C::Encoder>, message: &Encoded) -> Result<(), Missed> {
+    if link.has(Flag::DEFERRED) && !link.is_encoding() {
+        link.do_deferred();
+    }
+    // A connection whose last message is queued is not slow.
+    if link.has(Flag::SHUT.or(Flag::LAST)) {
+        return Err(Missed::Closed);
+    }
+    let mut encoder = link.encoder().ok_or(Missed::Encoding)?;
+    if !C::takes_group_messages(&encoder) {
+        return Err(Missed::Slow);
+    }
+    let bytes = match &message.compact {
+        // Only a member that has room for it: what the encoder takes for written must be.
+        Some(_) if link.queued() > link.high_water() => return Err(Missed::Slow),
+        Some(compact) if C::takes_compact(&mut encoder) => compact,
+        _ => &message.plain,
+    };
+    drop(encoder);
+    link.send_encoded(bytes).map_err(|unsent| match unsent {
+        Unsent::Full => Missed::Slow,
+        Unsent::Closed => Missed::Closed,
+        Unsent::Refused(never) => match never {},
+    })
+}
+
+impl<C: Codec> Drop for Members<C> {
+    /// The core ends, or the group is no more.
+    fn drop(&mut self) {
+        self.site.end();
+    }
 }
 
 impl<C: Codec + 'static> AtTurnEnd for Members<C> {
     fn turn_ends(&self) {
+        self.scheduled.set(false);
         self.deliver();
     }
 }

@@ -5,17 +5,18 @@
 //! same bytes; only what a socket does not take is queued.
 
 mod members;
+mod site;
 
 use crate::codec::{Codec, Encoded, Encoder};
 use crate::connection::{Conn, ConnectionId, Handle};
 use crate::error::{Error, Result};
-use crate::limits;
 use crate::runtime::{Core, Remote, oneshot, with_current};
 use members::Members;
+use site::{Site, Work};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What becomes of a message for a member whose write queue is above its high-water mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,33 +74,8 @@ struct Shared<C> {
     codec: C,
     slow: SlowMember,
     /// The cores that have members. Locked for writing only when a core gets its first one.
-    cores: RwLock<Vec<GroupCore>>,
+    sites: RwLock<Vec<Arc<Site>>>,
     skipped: Arc<AtomicUsize>,
-}
-
-/// A group on one core, as others see it.
-#[derive(Clone)]
-struct GroupCore {
-    remote: Remote,
-    members: Arc<AtomicUsize>,
-    /// Messages on their way to the core.
-    in_flight: Arc<AtomicUsize>,
-}
-
-/// A message on its way to a core, which may end before it opens its mail.
-struct InFlight(Arc<AtomicUsize>);
-
-impl InFlight {
-    fn new(count: &Arc<AtomicUsize>) -> InFlight {
-        count.fetch_add(1, Relaxed);
-        InFlight(count.clone())
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }
 
 static GROUPS: AtomicU64 = AtomicU64::new(0);
@@ -116,8 +92,8 @@ where
     /// A group with another way to treat members that are slow.
     pub fn with_policy(codec: C, slow: SlowMember) -> Group<C> {
         let id = GROUPS.fetch_add(1, Relaxed);
-        let (cores, skipped) = (RwLock::default(), Arc::default());
-        Group { shared: Arc::new(Shared { id, codec, slow, cores, skipped }) }
+        let (sites, skipped) = (RwLock::default(), Arc::default());
+        Group { shared: Arc::new(Shared { id, codec, slow, sites, skipped }) }
     }
 
     /// Makes a connection a member, until it leaves or closes. Says whether it has not been one.
@@ -125,14 +101,12 @@ where
         self.members(&conn.link.core).join(&conn.link)
     }
 
-    /// Makes the connection of a handle a member: at once if this is its core, else soon.
+    /// Makes the connection of a handle a member: at once if this is its core, else soon, and before it gets what the same
+    /// thread sends to the group afterwards.
     pub fn join_handle(&self, handle: &Handle<C>) {
-        let group = self.clone();
-        handle.on_core(move |link| {
-            if let Some(link) = link {
-                group.members(&link.core).join(&link);
-            }
-        });
+        let (core, key) = handle.place();
+        let site = self.site(core);
+        self.submit(&site, Work::Join(key));
     }
 
     /// Ends a connection's membership. Says whether it has been a member.
@@ -140,19 +114,17 @@ where
         self.members(&conn.link.core).leave(&conn.link)
     }
 
-    /// Ends the membership of a handle's connection: at once if this is its core, else soon.
+    /// Ends the membership of a handle's connection: at once if this is its core, else soon, and before the next message that
+    /// the same thread sends to the group.
     pub fn leave_handle(&self, handle: &Handle<C>) {
-        let group = self.clone();
-        handle.on_core(move |link| {
-            if let Some(link) = link {
-                group.members(&link.core).leave(&link);
-            }
-        });
+        let (core, key) = handle.place();
+        let site = self.site(core);
+        self.submit(&site, Work::Leave(key));
     }
 
     /// How many members there are, on all cores.
     pub fn len(&self) -> usize {
-        self.cores().iter().map(|core| core.members.load(Relaxed)).sum()
+        self.sites().iter().map(|site| site.members.load(Relaxed)).sum()
     }
 
     /// Whether there are none.
@@ -169,8 +141,9 @@ where
     /// with what else is said in the group until then, and behind what its members are sent otherwise.
     ///
     /// # Errors
-    /// [`Error::Encode`] when the codec cannot send this message. [`Error::Busy`] when 1,024 messages of this group are
-    /// under way to a core already; then nobody gets it.
+    /// [`Error::Encode`] when the codec cannot send this message. [`Error::Busy`] when 4 MiB of this group are under
+    /// way to a core already, which has not come to take them; then no member gets it. Each message counts with 128 bytes more
+    /// than it has. [`send`](Group::send) waits instead.
     pub fn try_send<M: ?Sized>(&self, message: &M) -> Result
     where
         C::Encoder: Encoder<M>,
@@ -204,14 +177,9 @@ where
         let encoded = self.encode(message)?;
         let mut answers = Vec::new();
         let mut all_live = true;
-        for core in self.cores() {
+        for site in self.sites() {
             let (done, queued) = oneshot();
-            let (group, encoded) = (self.clone(), encoded.clone());
-            all_live &= on_core(&core.remote, move |core| {
-                if let Some(members) = group.find_members(core) {
-                    members.send(encoded, done);
-                }
-            });
+            all_live &= self.submit(&site, Work::Send(encoded.clone(), done));
             answers.push(queued);
         }
         if !all_live {
@@ -229,32 +197,28 @@ where
         C::Encoder: Encoder<M>,
     {
         let encoded = self.encode(message)?;
-        let cores = self.shared.cores.read().unwrap_or_else(PoisonError::into_inner);
-        if cores.iter().any(|core| core.in_flight.load(Relaxed) >= limits::IN_FLIGHT) {
+        let work = || match except {
+            Some(except) => Work::Except(encoded.clone(), except),
+            None => Work::message(encoded.clone()),
+        };
+        let sites = self.read_sites();
+        if sites.iter().any(|site| site.is_full()) {
             return Err(Error::Busy);
         }
-        let (here, mut to_do_here) = (with_current(Rc::clone), None);
-        let mut all_live = true;
-        for core in cores.iter() {
-            let (group, encoded, in_flight) = (self.clone(), encoded.clone(), InFlight::new(&core.in_flight));
-            let work = move |core: &Rc<Core>| {
-                drop(in_flight);
-                if let Some(members) = group.find_members(core) {
-                    match except {
-                        Some(except) => members.post_except(&encoded, except),
-                        None => members.post(core, encoded),
-                    }
-                }
-            };
-            match &here {
-                Some(here) if here.is_at(&core.remote) => to_do_here = Some(work),
-                _ => all_live &= core.remote.run(work),
+        let here = with_current(Rc::clone);
+        let is_here = |site: &Site| here.as_ref().is_some_and(|core| core.is_at(&site.remote));
+        let (mut is_member_here, mut all_live) = (false, true);
+        for site in sites.iter() {
+            if is_here(site) {
+                is_member_here = true;
+            } else {
+                all_live &= self.send_to(site, work());
             }
         }
         // Not under the lock: it may call a user's code, which may join.
-        drop(cores);
-        if let (Some(here), Some(work)) = (here, to_do_here) {
-            work(&here);
+        drop(sites);
+        if let Some(core) = here.filter(|_| is_member_here) {
+            self.work_here(&core, work());
         }
         if !all_live {
             self.forget_ended_cores();
@@ -262,11 +226,36 @@ where
         Ok(())
     }
 
+    /// Has work done on a core: at once if this is that core, else in its next turn. Says whether the core is still there.
+    fn submit(&self, site: &Arc<Site>, work: Work) -> bool {
+        match with_current(Rc::clone).filter(|core| core.is_at(&site.remote)) {
+            Some(core) => {
+                self.work_here(&core, work);
+                true
+            }
+            None => self.send_to(site, work),
+        }
+    }
+
+    fn work_here(&self, core: &Rc<Core>, work: Work) {
+        let members = self.members(core);
+        match work {
+            Work::Message(_) => members.post(core, work),
+            Work::Join(key) => members.join_by_key(core, key),
+            Work::Leave(key) => members.leave_by_key(core, key),
+            work => members.act(core, work),
+        }
+    }
+
+    fn send_to(&self, site: &Arc<Site>, work: Work) -> bool {
+        let group = self.clone();
+        site.send(work, move |core| group.members(core).take_in(core))
+    }
+
     /// A group may outlive a server.
     #[cold]
     fn forget_ended_cores(&self) {
-        let mut cores = self.shared.cores.write().unwrap_or_else(PoisonError::into_inner);
-        cores.retain(|core| !core.remote.has_ended());
+        self.write_sites().retain(|site| !site.remote.has_ended());
     }
 
     fn encode<M: ?Sized>(&self, message: &M) -> Result<Encoded>
@@ -276,35 +265,38 @@ where
         Encoded::new(&self.shared.codec, message).map_err(|error| Error::Encode(error.into()))
     }
 
-    fn cores(&self) -> Vec<GroupCore> {
-        // The list is whole at every moment, also where somebody has panicked.
-        self.shared.cores.read().unwrap_or_else(PoisonError::into_inner).clone()
+    // The list is whole at every moment, also where a thread has panicked that held it.
+
+    fn read_sites(&self) -> RwLockReadGuard<'_, Vec<Arc<Site>>> {
+        self.shared.sites.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The members of this core, who are few or none.
-    fn find_members(&self, core: &Core) -> Option<Rc<Members<C>>> {
-        core.find_local(self.shared.id)
+    fn write_sites(&self) -> RwLockWriteGuard<'_, Vec<Arc<Site>>> {
+        self.shared.sites.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sites(&self) -> Vec<Arc<Site>> {
+        self.read_sites().clone()
+    }
+
+    /// The group on this core; made if it is not there.
+    fn site(&self, core: &Remote) -> Arc<Site> {
+        let found = |sites: &[Arc<Site>]| sites.iter().find(|site| site.remote.is_same(core)).cloned();
+        if let Some(site) = found(&self.read_sites()) {
+            return site;
+        }
+        let mut sites = self.write_sites();
+        found(&sites).unwrap_or_else(|| {
+            sites.retain(|site| !site.remote.has_ended());
+            sites.push(Arc::new(Site::new(core.clone())));
+            sites[sites.len() - 1].clone()
+        })
     }
 
     fn members(&self, core: &Rc<Core>) -> Rc<Members<C>> {
         core.local(self.shared.id, || {
-            let (remote, count) = (core.remote(), Arc::default());
-            let entry = GroupCore { remote, members: Arc::clone(&count), in_flight: Arc::default() };
-            self.forget_ended_cores();
-            self.shared.cores.write().unwrap_or_else(PoisonError::into_inner).push(entry);
-            Members::new(self.shared.slow, count, self.shared.skipped.clone())
+            Members::new(self.shared.slow, self.site(&core.remote()), self.shared.skipped.clone())
         })
-    }
-}
-
-/// Has `work` done on a core: at once if this is that core, else in its next turn. Says whether the core is still there.
-fn on_core(remote: &Remote, work: impl FnOnce(&Rc<Core>) + Send + 'static) -> bool {
-    match with_current(Rc::clone).filter(|core| core.is_at(remote)) {
-        Some(core) => {
-            work(&core);
-            true
-        }
-        None => remote.run(work),
     }
 }
 
@@ -312,8 +304,8 @@ impl<C> Drop for Shared<C> {
     /// Nobody can join or send any more: the cores forget it.
     fn drop(&mut self) {
         let id = self.id;
-        for core in self.cores.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            core.remote.run(move |core| core.remove_local(id));
+        for site in self.sites.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            site.remote.run(move |core| core.remove_local(id));
         }
     }
 }

@@ -125,7 +125,7 @@ impl<E: 'static> Link<E> {
 }
 
 impl<E> Link<E> {
-    /// The encoder, for those who send what another has encoded, unless it is in use.
+    /// The encoder, to send what another has encoded, unless it is in use further up the stack.
     pub(crate) fn encoder(&self) -> Option<RefMut<'_, E>> {
         self.encoder.try_borrow_mut().ok()
     }

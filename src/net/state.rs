@@ -76,6 +76,9 @@ impl Flag {
     /// The last look at the socket was for an event, and not for more of what an earlier look has left.
     pub(crate) const BY_EVENT: Flag = Flag(1 << 31);
 
+    /// The last message that the protocol allows is queued: nothing may follow it.
+    pub(crate) const LAST: Flag = Flag(1 << 30);
+
     pub(crate) const NONE: Flag = Flag(0);
 
     pub(crate) fn with(self, other: Flag, on: bool) -> Flag {

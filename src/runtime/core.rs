@@ -345,6 +345,11 @@ impl Remote {
         self.0.waiting()
     }
 
+    /// Whether both are the same core.
+    pub(crate) fn is_same(&self, other: &Remote) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the core is gone for good.
     pub(crate) fn has_ended(&self) -> bool {
         self.0.is_closed()

@@ -10,7 +10,7 @@ use crate::codec::Codec;
 use crate::error::{CloseKind, Error};
 use crate::io::{Address, SocketOptions};
 use crate::net::{Flag, Gauge, Link, Until};
-use crate::runtime::{Core, oneshot, panic_message, with_current};
+use crate::runtime::{Core, Remote, oneshot, panic_message, with_current};
 use crate::slots::Key;
 use std::any::Any;
 use std::fmt;
@@ -190,6 +190,11 @@ impl<C: Codec> Handle<C> {
     #[inline]
     fn link_here(&self) -> Option<Option<Rc<Link<C::Encoder>>>> {
         with_current(|core| core.is_at(&self.gauge.core).then(|| find::<C>(core, self.gauge.key))).flatten()
+    }
+
+    /// The connection's core, and its key there.
+    pub(crate) fn place(&self) -> (&Remote, Key) {
+        (&self.gauge.core, self.gauge.key)
     }
 
     /// Has `work` done with the connection on its core, or with `None` if it has ended: at once if this is that core, else

@@ -98,7 +98,7 @@ struct Rare {
     /// Is told of writes.
     watcher: Cell<Option<Watcher>>,
     /// What ends with the connection.
-    kept: RefCell<Vec<Box<dyn Any>>>,
+    kept: RefCell<Vec<Box<dyn Kept>>>,
     /// Takes the socket when the handler has given it up.
     taker: Cell<Option<Taker>>,
     /// What is to be done when the encoder is free.
@@ -109,6 +109,12 @@ struct Rare {
 
 /// Work that came while a message was encoded.
 type Deferred = Box<dyn FnOnce()>;
+
+/// A value that a connection keeps until it is closed.
+pub(crate) trait Kept: Any {
+    /// The connection is about to end: this is the last moment to send something on it.
+    fn connection_ends(&self) {}
+}
 
 /// Takes a socket over, on its core.
 type Taker = Box<dyn FnOnce(HandedOver)>;
@@ -175,27 +181,38 @@ impl Port {
     }
 
     /// Keeps a value for as long as the port exists.
-    pub(crate) fn keep_until_closed(&self, value: impl Any) {
+    pub(crate) fn keep_until_closed(&self, value: impl Kept) {
         self.rare().kept.borrow_mut().push(Box::new(value));
     }
 
     /// Such a value, if it keeps one.
-    pub(crate) fn kept<T: Any + Clone>(&self) -> Option<T> {
+    pub(crate) fn kept<T: Kept + Clone>(&self) -> Option<T> {
         let kept = self.rare.get()?.kept.borrow();
-        kept.iter().find_map(|value| value.downcast_ref::<T>().cloned())
+        kept.iter().find_map(|value| as_any(&**value).downcast_ref::<T>().cloned())
     }
 
     /// Whether it keeps such a value.
-    pub(crate) fn keeps<T: Any>(&self, wanted: impl Fn(&T) -> bool) -> bool {
+    pub(crate) fn keeps<T: Kept>(&self, wanted: impl Fn(&T) -> bool) -> bool {
         let Some(rare) = self.rare.get() else { return false };
-        rare.kept.borrow().iter().any(|value| value.downcast_ref::<T>().is_some_and(&wanted))
+        rare.kept.borrow().iter().any(|value| as_any(&**value).downcast_ref::<T>().is_some_and(&wanted))
+    }
+
+    /// Tells the values that the connection ends.
+    #[cold]
+    pub(crate) fn tell_kept(&self) {
+        let Some(rare) = self.rare.get() else { return };
+        // Out of their place meanwhile, because what they send may call a user's code.
+        let kept = rare.kept.take();
+        kept.iter().for_each(|value| value.connection_ends());
+        let newer = rare.kept.replace(kept);
+        rare.kept.borrow_mut().extend(newer);
     }
 
     /// Drops the values of type `T` for which `unwanted` says so.
-    pub(crate) fn drop_kept<T: Any>(&self, unwanted: impl Fn(&T) -> bool) -> bool {
+    pub(crate) fn drop_kept<T: Kept>(&self, unwanted: impl Fn(&T) -> bool) -> bool {
         let mut kept = self.rare().kept.take();
         let before = kept.len();
-        kept.retain(|value| !value.downcast_ref::<T>().is_some_and(&unwanted));
+        kept.retain(|value| !as_any(&**value).downcast_ref::<T>().is_some_and(&unwanted));
         let dropped = kept.len() < before;
         self.rare().kept.borrow_mut().append(&mut kept);
         dropped
@@ -243,6 +260,10 @@ impl Port {
     pub(crate) fn deregister(&self) {
         self.core.deregister(self.key, false);
     }
+}
+
+fn as_any(value: &dyn Kept) -> &dyn Any {
+    value
 }
 
 impl Drop for Port {

@@ -84,7 +84,7 @@ impl Port {
         let is_last = output.is_last();
         encoding.succeeded();
         if is_last {
-            self.notify(Flag::CLOSE);
+            self.notify(Flag::CLOSE.or(Flag::LAST));
         }
         Ok(())
     }
@@ -313,7 +313,7 @@ impl Port {
         }
     }
 
-    pub(super) fn wake_writers(&self) {
+    pub(crate) fn wake_writers(&self) {
         if let Some(rare) = self.rare.get() {
             rare.writers.take().into_iter().for_each(Waker::wake);
             if self.is_failed() {
