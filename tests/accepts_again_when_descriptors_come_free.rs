@@ -32,7 +32,8 @@ fn ticks(process: u32) -> u64 {
 #[cfg(target_os = "linux")]
 fn with_64_descriptors_and_200_clients() {
     for cores in ["1", "2", "4"] {
-        let command = format!("ulimit -n 64; exec {} --addr 127.0.0.1:0 --cores {cores}", example("echo").display());
+        let command =
+            format!("ulimit -n 64; exec {} --addr 127.0.0.1:0 --cores {cores}", example("echo_codecs").display());
         let mut server = Command::new("sh").args(["-c", &command]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

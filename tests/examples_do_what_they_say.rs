@@ -42,9 +42,16 @@ impl Client {
 }
 
 #[test]
-fn echo_echoes_in_every_codec() {
+fn echo_echoes() {
+    let mut process = Process::example("echo", &["127.0.0.1:0"]);
+    let mut stream = TcpStream::connect(process.address()).unwrap();
+    echoes(&mut stream, b"abc");
+}
+
+#[test]
+fn echo_codecs_echoes_in_every_codec() {
     for (codec, message) in [("raw", &b"abc"[..]), ("lines", b"a line\n"), ("frame", b"\0\0\0\x03abc")] {
-        let mut process = example("echo", &["--codec", codec, "--cores", "2"]);
+        let mut process = example("echo_codecs", &["--codec", codec, "--cores", "2"]);
         let address = process.address();
         let mut stream = TcpStream::connect(address.trim_matches(['[', ']'])).unwrap();
         echoes(&mut stream, message);
