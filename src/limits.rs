@@ -117,5 +117,8 @@ pub(crate) const ACCEPT: usize = 64;
 /// (Linux) or a second (RFC 6298).
 pub(crate) const STOP_FIRST_MESSAGE: Duration = Duration::from_secs(1);
 
+/// When a ticker whose first call has panicked is called again.
+pub(crate) const TICK_AFTER_PANIC: Duration = Duration::from_secs(1);
+
 /// Accepted connections that may wait for another core to take them: more than come while it is kept from running.
 pub(crate) const INTAKE: usize = 16 * 1024;

@@ -159,6 +159,13 @@ impl<C: Codec> Conn<C> {
         self.link.notify(Flag::CLOSE);
     }
 
+    /// Stops the server, as [`ServerHandle::stop`](crate::ServerHandle::stop) does, from any method of a handler, also
+    /// `on_close`. This connection goes on like the others, until the stop comes to it. On a core that belongs to no server
+    /// this does nothing but log that.
+    pub fn stop_server(&self, within: Duration) {
+        self.link.core.stop_server(within);
+    }
+
     /// Closes the connection when nothing has been received and nothing sent for so long, while no method of the handler
     /// ran. `None`: never. Default: that of the server, which has none unless told otherwise.
     ///

@@ -81,6 +81,13 @@ impl Listener {
         self.socket.local_addr()
     }
 
+    /// Whether a connection waits. Without a descriptor to spare, `accept` does not tell.
+    pub(crate) fn has_waiting(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut listener = [PollFd::new(&self.socket, PollFlags::IN)];
+        poll(&mut listener, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
     pub(crate) fn accept(&self) -> Accepted {
         match accept(&self.socket) {
             Ok((fd, address)) => match Address::of(&address) {

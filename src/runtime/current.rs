@@ -42,6 +42,13 @@ pub(crate) fn unpinned<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     }
 }
 
+/// Panics on a thread that is a core already.
+#[track_caller]
+pub(crate) fn assert_free() {
+    let occupied = with_current(|_| ()).is_some();
+    assert!(!occupied, "this thread is a core already: to wait here would block it, use .await instead");
+}
+
 /// A thread that is a core until this is dropped.
 pub(crate) struct Entered {
     core: Rc<Core>,
@@ -55,8 +62,7 @@ impl Entered {
     /// If it is one already.
     #[track_caller]
     pub(crate) fn new(prepared: PreparedCore) -> Entered {
-        let occupied = with_current(|_| ()).is_some();
-        assert!(!occupied, "this thread is a core already: to wait here would block it, use .await instead");
+        assert_free();
         // First of all, so that the memory of the core is that processor's.
         let pinned = prepared.processor().and_then(|processor| {
             let pinned = pin_thread(processor);

@@ -31,7 +31,7 @@ pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, 
 
 pub(crate) use self::core::{Core, CoreConfig, PreparedCore, Remote};
 pub(crate) use contain::{CatchPanic, drop_contained, panic_message};
-pub(crate) use current::{Entered, expect_current, unpinned, with_current};
+pub(crate) use current::{Entered, assert_free, expect_current, unpinned, with_current};
 #[cfg(feature = "websocket")]
 pub(crate) use date::coarse_seconds;
 #[cfg(feature = "http")]

@@ -170,7 +170,7 @@ impl Source for Acceptor {
         if self.accept(core, limits::ACCEPT) {
             self.again.set(true);
             core.look_soon(self.key);
-        } else if self.closing.get() && !self.exhausted.get() {
+        } else if self.closing.get() && !(self.exhausted.get() && self.listener.has_waiting()) {
             self.close(core);
         } else if !self.exhausted.get() {
             if self.logged.replace(false) {

@@ -2,18 +2,18 @@
 
 use super::balance::Balance;
 use super::config::Config;
-use super::control::{Control, ServerHandle};
+use super::control::ServerHandle;
 use super::datagram::{DatagramHandler, DatagramListening};
 use super::hooks::Hooks;
 use super::listen::{Listen, ListenUdp, Listening, StreamListening};
 use super::start::run;
+use super::status::Owned;
 use crate::buffer::Class;
 use crate::connection::Handler;
 use crate::error::Result;
 use crate::io::Address;
 use crate::net::Limits;
 use std::fmt;
-use std::future::Future;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -43,8 +43,8 @@ use std::time::Duration;
 pub struct Server {
     pub(super) config: Config,
     listening: Vec<Listening>,
-    hooks: Hooks,
-    control: Arc<Control>,
+    pub(super) hooks: Hooks,
+    control: Owned,
 }
 
 impl Server {
@@ -267,55 +267,30 @@ impl Server {
         self.listening.iter().map(|listening| listening.address().clone()).collect()
     }
 
-    /// A handle that stops the server and counts its connections, from any thread.
-    pub fn handle(&self) -> ServerHandle {
-        ServerHandle::new(self.control.clone())
-    }
-
-    /// Calls `hook` on the first core when every core has what it needs and before connections are handled; it may spawn
-    /// tasks. The handle is the server's own.
-    pub fn on_start<F>(mut self, hook: impl FnOnce(ServerHandle) -> F + Send + 'static) -> Server
-    where
-        F: Future<Output = ()> + 'static,
-    {
-        self.hooks.on_start(hook);
-        self
-    }
-
-    /// Calls `hook` on the first core when the server begins to stop: nothing is accepted any more, and connections go on,
-    /// on all cores, until it has ended. It must end within the time that the stop may take.
-    pub fn on_shutdown<F>(mut self, hook: impl FnOnce() -> F + Send + 'static) -> Server
-    where
-        F: Future<Output = ()> + 'static,
-    {
-        self.hooks.on_shutdown(hook);
-        self
-    }
-
-    /// Runs a task on each core, which is given its number.
-    pub fn on_each_core<F>(mut self, task: impl Fn(usize) -> F + Send + Sync + 'static) -> Server
-    where
-        F: Future<Output = ()> + 'static,
-    {
-        self.hooks.per_core(task);
-        self
-    }
-
-    /// Calls `tick` on the first core when the server starts, and then again and again: each call says how long to wait for
-    /// the next, or `None` when that was the last.
+    /// A handle that stops the server, waits for its end, and reaches its cores and connections, from any thread. It may be
+    /// made before [`listen`](Server::listen), for handlers that want one.
     ///
-    /// ```no_run
-    /// # use tiderace::Server;
-    /// use std::time::Duration;
-    ///
-    /// let server = Server::new().on_tick(|| {
-    ///     println!("still there");
-    ///     Some(Duration::from_secs(1))
-    /// });
     /// ```
-    pub fn on_tick(mut self, tick: impl FnMut() -> Option<Duration> + Send + 'static) -> Server {
-        self.hooks.tick(tick);
-        self
+    /// # use tiderace::{Conn, Handler, Result, Server, ServerHandle, codec::Lines};
+    /// struct Count(ServerHandle);
+    ///
+    /// impl Handler for Count {
+    ///     type Codec = Lines;
+    ///
+    ///     async fn on_message(&mut self, conn: &mut Conn<Lines>, _: &str) -> Result {
+    ///         conn.send(&self.0.connections().to_string()).await
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result {
+    /// let server = Server::new();
+    /// let handle = server.handle();
+    /// let server = server.listen("tcp://127.0.0.1:0", Lines::default(), move || Count(handle.clone()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.control))
     }
 
     /// Serves what the cores count as a page for Prometheus, at `/metrics`. Feature `metrics`.
@@ -351,34 +326,6 @@ impl Server {
         Ok(self)
     }
 
-    /// Stops the server gracefully, as [`ServerHandle::stop`] does, when this process gets `SIGINT` (Ctrl-C) or `SIGTERM`.
-    /// A second one ends the process at once, as it would without this. Feature `signal`.
-    ///
-    /// ```no_run
-    /// # use tiderace::Server;
-    /// use std::time::Duration;
-    ///
-    /// let server = Server::new().stop_on_signal(Duration::from_secs(10));
-    /// ```
-    #[cfg(feature = "signal")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
-    pub fn stop_on_signal(self, within: Duration) -> Server {
-        use crate::signal::{Signal, Signals};
-
-        self.on_start(move |server| async move {
-            match Signals::new([Signal::Interrupt, Signal::Terminate]) {
-                Ok(mut signals) => {
-                    let signal = signals.next().await;
-                    tracing::info!(?signal, ?within, "stopping");
-                    // The next one is nobody's but the system's.
-                    drop(signals);
-                    server.stop(within);
-                }
-                Err(error) => tracing::error!(%error, "signals can not be listened to"),
-            }
-        })
-    }
-
     /// Duplicates of the descriptors of the listeners, as
     /// [`ServerHandle::duplicate_listeners`] makes them of a server that runs. Where the kernel spreads connections over the
     /// cores ([`Balance::Kernel`]), this opens the listeners of all of them, so their [number](Server::cores) is to be set
@@ -394,7 +341,8 @@ impl Server {
     /// Serves until it is stopped by a [`handle`](Server::handle). This thread becomes the first core.
     ///
     /// # Errors
-    /// When a core cannot be started or its poller fails; the other cores are then stopped.
+    /// When a core cannot be started, the `setup` of a listener panics, or a poller fails. The other cores have then ended, and
+    /// handles find nothing that runs.
     ///
     /// # Panics
     /// If this thread is a core already, for example inside [`block_on`](crate::block_on).

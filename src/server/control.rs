@@ -2,14 +2,14 @@
 
 use super::deadline::StopBy;
 use super::duplicate::Duplicable;
+use super::ended::End;
 use crate::codec::Codec;
 use crate::connection::{ConnectionLimit, Handle, visit};
-use crate::error::Result;
+use crate::io::Address;
 use crate::runtime::{PreparedCore, Remote, oneshot, panic_message, sleep_until};
 use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -27,8 +27,14 @@ pub(super) struct Control {
     cores: OnceLock<Vec<CoreControl>>,
     limits: OnceLock<Vec<Arc<ConnectionLimit>>>,
     listening: OnceLock<Vec<Duplicable>>,
+    addresses: OnceLock<Vec<Address>>,
+    /// The hooks for the start were called: connections are accepted.
+    is_open: AtomicBool,
+    /// A core has ended that was not told to stop.
+    has_failed: AtomicBool,
     /// What is called when the server begins to stop has ended.
     hooks_over: AtomicBool,
+    pub(super) end: End,
 }
 
 pub(super) struct CoreControl {
@@ -36,6 +42,8 @@ pub(super) struct CoreControl {
     pub(super) open: Arc<AtomicUsize>,
     #[cfg(feature = "metrics")]
     counts: Arc<crate::meter::Counts>,
+    /// All that this core needs is there.
+    is_ready: AtomicBool,
     /// No listener of this core is open any more.
     accepts_no_more: AtomicBool,
     /// Wakes the core's main future, for whatever it waits for.
@@ -49,6 +57,7 @@ impl CoreControl {
             open,
             #[cfg(feature = "metrics")]
             counts: core.meter().counts().clone(),
+            is_ready: AtomicBool::new(false),
             accepts_no_more: AtomicBool::new(false),
             woken: AtomicWaker::new(),
         }
@@ -56,6 +65,20 @@ impl CoreControl {
 }
 
 impl Control {
+    /// Where the server listens.
+    pub(super) fn listens_on(&self, addresses: Vec<Address>) {
+        let _ = self.addresses.set(addresses);
+    }
+
+    pub(super) fn addresses(&self) -> &[Address] {
+        self.addresses.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether connections are accepted, or were until the server was told to stop.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.load(Acquire)
+    }
+
     /// The server begins with these cores.
     pub(super) fn begin(&self, cores: Vec<CoreControl>, limits: Vec<Arc<ConnectionLimit>>, listening: Vec<Duplicable>) {
         self.stop_by.begin();
@@ -64,9 +87,9 @@ impl Control {
         let _ = self.cores.set(cores);
     }
 
-    /// Those who have duplicates of the listeners of the server keep the files of Unix sockets.
-    pub(super) fn listening(&self) -> &[Duplicable] {
-        self.listening.get().map_or(&[], Vec::as_slice)
+    /// What there is of listeners for other servers, once the server has begun.
+    pub(super) fn listening(&self) -> Option<&[Duplicable]> {
+        self.listening.get().map(Vec::as_slice)
     }
 
     fn cores(&self) -> &[CoreControl] {
@@ -82,6 +105,25 @@ impl Control {
     pub(super) fn hooks_are_over(&self) {
         self.hooks_over.store(true, Release);
         self.wake_cores();
+    }
+
+    /// A core has what it needs.
+    pub(super) fn core_is_ready(&self, core: usize) {
+        self.cores()[core].is_ready.store(true, Release);
+        self.wake_cores();
+    }
+
+    /// Connections may be accepted.
+    pub(super) fn open(&self) {
+        self.is_open.store(true, Release);
+        self.wake_cores();
+    }
+
+    /// A core cannot go on, or not even begin: the others end as well.
+    pub(super) fn fail(&self) {
+        self.has_failed.store(true, Release);
+        self.stop(Duration::ZERO);
+        self.hooks_are_over();
     }
 
     /// A core has closed its listeners: it hands no connection to another from here on.
@@ -104,6 +146,19 @@ impl Control {
             if holds() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await
+    }
+
+    /// Resolves when every core has what it needs; says whether none has failed.
+    pub(super) async fn all_ready(&self, core: usize) -> bool {
+        let ready = || self.cores().iter().all(|core| core.is_ready.load(Acquire));
+        self.until(core, || ready() || self.has_failed.load(Acquire)).await;
+        !self.has_failed.load(Acquire)
+    }
+
+    /// Resolves when connections may be accepted; says whether no core has failed.
+    pub(super) async fn opened(&self, core: usize) -> bool {
+        self.until(core, || self.is_open.load(Acquire) || self.has_failed.load(Acquire)).await;
+        !self.has_failed.load(Acquire)
     }
 
     /// Resolves when connections may be told to stop.
@@ -144,7 +199,7 @@ impl Control {
 /// A running server as any thread sees it. It is cheap to clone, and outlives its server.
 #[derive(Clone)]
 pub struct ServerHandle {
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
 }
 
 impl ServerHandle {
@@ -170,32 +225,6 @@ impl ServerHandle {
     /// [`duplicate_listeners`](ServerHandle::duplicate_listeners).
     pub fn stop(&self, within: Duration) {
         self.control.stop(within);
-    }
-
-    /// Duplicates of the descriptors of the listeners, in the order of the `listen`s, for another server, in this process or in
-    /// another: a [`Vec`] of them [is listened on](crate::Listen). There are several for one `listen` where each core has a
-    /// listener of its own. Of a `listen_udp` there is the first core's socket.
-    ///
-    /// Each keeps its port open, also after this server has ended, and the file of a Unix socket is left to the receivers. A
-    /// server that is replaced in this order loses no connection: the duplicates are made, the new server runs on them, and
-    /// the old one is stopped.
-    ///
-    /// # Errors
-    /// When the server does not listen, because it has not begun or is stopping, or when the system has no descriptor left.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tiderace::{Handler, Result, Server, ServerHandle, codec::Raw};
-    ///
-    /// fn replace<H: Handler<Codec = Raw>>(old: &ServerHandle, handler: fn() -> H) -> Result {
-    ///     let new = Server::new().listen(old.duplicate_listeners()?.remove(0), Raw, handler)?;
-    ///     let old = old.clone();
-    ///     new.on_start(move |_| async move { old.stop(Duration::from_secs(10)) }).run()
-    /// }
-    /// ```
-    pub fn duplicate_listeners(&self) -> Result<Vec<Vec<OwnedFd>>> {
-        let listening = self.control.listening.get().ok_or_else(Duplicable::not_listening)?;
-        Ok(listening.iter().map(Duplicable::duplicate).collect::<std::io::Result<_>>()?)
     }
 
     /// How many cores the server runs; 0 before it does.
@@ -295,6 +324,7 @@ impl ServerHandle {
 
 impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerHandle").field("connections", &self.connections()).finish()
+        let mut debug = f.debug_struct("ServerHandle");
+        debug.field("running", &self.is_running()).field("connections", &self.connections()).finish()
     }
 }

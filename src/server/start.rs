@@ -7,19 +7,24 @@ use super::duplicate::Duplicable;
 use super::hooks::Hooks;
 use super::intake::{Intake, Intakes};
 use super::listen::Listening;
+use super::status::Owned;
 use super::worker::{CoreParts, Part, Worker};
 use crate::connection::{ConnectionLimit, ConnectionLimits};
 use crate::error::{Error, Result};
 use crate::io::{Listener, SocketFile, processors};
 use crate::meter::Meter;
-use crate::runtime::{CoreConfig, PreparedCore};
+use crate::runtime::{CoreConfig, PreparedCore, assert_free, panic_message};
+use std::any::Any;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
 
 /// Runs a server until it is stopped. This thread becomes its first core.
-pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, control: Arc<Control>) -> Result {
+#[track_caller]
+pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, control: Owned) -> Result {
+    assert_free();
+    control.listens_on(listening.iter().map(|listening| listening.address().clone()).collect());
     let cores = config.cores();
     // All that the cores need is opened before any of them accepts: from then on, descriptors may be short.
     let prepared: Result<Vec<(PreparedCore, Arc<Intake>)>> = (0..cores)
@@ -40,11 +45,11 @@ pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, c
     control.begin(remotes.collect(), limits, duplicable);
     let mut workers = Vec::with_capacity(cores);
     for ((index, core), parts) in prepared.into_iter().enumerate().zip(parts.of_cores) {
-        let (config, server, intakes) = (config.clone(), control.clone(), intakes.clone());
+        let (config, server, intakes) = (config.clone(), Arc::clone(&control), intakes.clone());
         workers.push(Worker { index, core, parts, config, server, intakes, hooks: hooks.of_core(index) });
     }
     let result = run_all(workers, &control);
-    for (file, duplicable) in files.into_iter().zip(control.listening()) {
+    for (file, duplicable) in files.into_iter().zip(control.listening().unwrap_or_default()) {
         match file {
             Some(file) if duplicable.is_duplicated() => file.leave(),
             file => drop(file),
@@ -129,20 +134,28 @@ fn parts(
 }
 
 fn run_all(workers: Vec<Worker>, control: &Control) -> Result {
+    let panicked = |panic: Box<dyn Any + Send>| Err(Error::msg(format!("a core panicked: {}", panic_message(&*panic))));
     let mut workers = workers.into_iter();
-    let first = workers.next();
-    let mut threads = Vec::new();
+    let mut first = workers.next();
+    let (mut threads, mut result) = (Vec::new(), Ok(()));
     for worker in workers {
         let name = format!("tiderace-{}", worker.index);
-        threads.push(thread::Builder::new().name(name).spawn(move || worker.run()).inspect_err(|_| {
-            // Those that run already must not outlive a server that could not start.
-            control.stop(Duration::ZERO);
-        })?);
+        match thread::Builder::new().name(name).spawn(move || worker.run()) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                // The cores that run already must not outlive a server that could not start.
+                control.fail();
+                (first, result) = (None, Err(error.into()));
+                break;
+            }
+        }
     }
-    let mut result = first.map_or(Ok(()), Worker::run);
+    if let Some(first) = first {
+        // The other threads end before this returns, whatever becomes of this one.
+        result = catch_unwind(AssertUnwindSafe(|| first.run())).unwrap_or_else(panicked);
+    }
     for thread in threads {
-        let ended = thread.join().unwrap_or_else(|_| Err(Error::msg("a core panicked")));
-        result = result.and(ended);
+        result = result.and(thread.join().unwrap_or_else(panicked));
     }
     result
 }

@@ -9,14 +9,16 @@ use super::hooks::Hooks;
 use super::intake::{Intake, Intakes};
 use super::listen::{Serve, Start};
 use crate::connection::{ConnectionLimits, Incoming, Settings};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::{DatagramSocket, Listener};
 use crate::limits;
 use crate::net::datagrams_over;
-use crate::runtime::{Core, Entered, Interrupt, PreparedCore, spawn_local, timeout};
+use crate::runtime::{Core, Entered, Interrupt, PreparedCore, panic_message, spawn_local, timeout};
 use futures_lite::future::zip;
+use std::any::Any;
 use std::cell::RefCell;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +76,14 @@ impl Worker {
         let mut acceptors = Vec::new();
         for (stream, part) in parts.streams.into_iter().enumerate() {
             let settings = settings(core, &config, part.number, part.limits.clone());
-            servers.borrow_mut().push((part.start)(settings));
+            let setup = catch_unwind(AssertUnwindSafe(|| (part.start)(settings)));
+            let panicked = |panic: Box<dyn Any + Send>| {
+                Error::msg(format!(
+                    "the setup of listener {stream} on core {index} panicked: {}",
+                    panic_message(&*panic)
+                ))
+            };
+            servers.borrow_mut().push(setup.map_err(panicked)?);
             for listener in part.listeners {
                 let intakes = part.balance.is_some().then(|| intakes.clone());
                 let picker = Picker::new(part.balance.clone().unwrap_or_default());
@@ -83,20 +92,29 @@ impl Worker {
             }
         }
         spawn_local(take_in(intakes[index].clone(), servers.clone())).detach();
-        hooks.start(index, &server);
-        let accepting = Rc::<OpenAcceptors>::default();
-        for (listener, limits, mut deliver) in acceptors {
-            Acceptor::start(core, listener, limits, &accepting, move |incoming| deliver.deliver(incoming))?;
-        }
         let failed = Failed::default();
-        for (start, socket) in parts.datagrams {
-            start(core, socket, &failed)?;
-        }
-        let served = entered.run(async {
+        let served: Result = entered.run(async {
+            hooks.begin_on_core(index).await;
+            server.core_is_ready(index);
+            if index == 0 && server.all_ready(index).await {
+                hooks.start(&server).await;
+                server.open();
+            }
+            if !server.opened(index).await {
+                return Ok(());
+            }
+            let accepting = Rc::<OpenAcceptors>::default();
+            for (listener, limits, mut deliver) in acceptors {
+                Acceptor::start(core, listener, limits, &accepting, move |incoming| deliver.deliver(incoming))?;
+            }
+            for (start, socket) in parts.datagrams {
+                start(core, socket, &failed)?;
+            }
             server.stopped(index).await;
             let ending = Ending { core, server: &server, intake: &intakes[index], servers: &servers, accepting };
             ending.run(hooks).await;
-        });
+            Ok(())
+        })?;
         drop(parts.kept);
         served?;
         std::mem::forget(stop_all);
@@ -162,8 +180,7 @@ struct StopAll<'a> {
 
 impl Drop for StopAll<'_> {
     fn drop(&mut self) {
-        self.server.stop(Duration::ZERO);
-        self.server.hooks_are_over();
+        self.server.fail();
         self.server.accepts_no_more(self.index);
     }
 }
