@@ -181,7 +181,8 @@ impl<E: 'static> Source for Link<E> {
                     self.take(Flag::FRESH);
                     self.notify(Flag::STOP);
                 }
-                Interrupt::Abort => self.notify(Flag::ABORT),
+                // Its word to stop might not have come, where it gives no time.
+                Interrupt::Abort => self.notify(Flag::STOP.or(Flag::ABORT)),
             }
         }
     }
