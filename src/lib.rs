@@ -93,7 +93,7 @@ pub use runtime::{
     Elapsed, Interval, JoinError, JoinHandle, Sleep, Timeout, after, at, block_on, every, interval, sleep, sleep_until,
     spawn_local, timeout, yield_now,
 };
-pub use server::{Balance, Bind, Choose, Listen, ListenUdp, Server, ServerHandle, Tick};
+pub use server::{Balance, Bind, Choose, ForEach, Listen, ListenUdp, Refusal, Server, ServerHandle, Tick};
 #[cfg(feature = "signal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
 pub use signal::{Signal, Signals};

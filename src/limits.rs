@@ -117,6 +117,11 @@ pub(crate) const ACCEPT: usize = 64;
 /// (Linux) or a second (RFC 6298).
 pub(crate) const STOP_FIRST_MESSAGE: Duration = Duration::from_secs(1);
 
+/// Sockets of refused connections that a listener keeps on a core until their peers have read why, and for how long: a round
+/// trip over any distance. More than these are closed at once, which can cost the peer what it was told.
+pub(crate) const REFUSED: usize = 256;
+pub(crate) const REFUSED_LINGER: Duration = Duration::from_secs(1);
+
 /// When a ticker whose first call has panicked is called again.
 pub(crate) const TICK_AFTER_PANIC: Duration = Duration::from_secs(1);
 

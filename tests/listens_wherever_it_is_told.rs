@@ -2,17 +2,22 @@
 
 mod support;
 
+use bytes::Bytes;
 use futures_lite::AsyncWriteExt;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::marker::PhantomData;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::handlers::{Echo, EchoLines};
 use support::*;
-use tiderace::codec::{Lines, Raw};
-use tiderace::{Address, Balance, Bind, CloseReason, Conn, Error, Handler, KeepAlive, Result, Server, connect};
+use tiderace::codec::{Lines, Peek, Raw, Unread};
+use tiderace::{
+    Address, Balance, Bind, CloseReason, Conn, ConnectionId, Error, Handler, KeepAlive, Refusal, Result, Server,
+    ServerHandle, block_on, connect,
+};
 
 /// Says on which core and by which listener each connection comes, and what its socket's options are.
 #[derive(Clone)]
@@ -206,6 +211,61 @@ fn a_server_takes_no_more_connections_than_it_may() {
             let _ = stream.write_all(b"x");
             stream.read_exact(&mut [0]).is_ok()
         });
+    }
+}
+
+#[test]
+fn refused_connections_are_told_why_and_no_reset_destroys_that() {
+    for cores in CORES {
+        let mine = Bind::to("tcp://127.0.0.1:0").unwrap().refusal(Refusal::with(|peer| format!("not now, {peer}")));
+        let other = Bind::to("tcp://127.0.0.1:0").unwrap().max_connections(0);
+        let broken = Bind::to("tcp://127.0.0.1:0").unwrap().refusal(Refusal::with(|_| -> &str { panic!("as told") }));
+        let server = Server::new().cores(cores).max_connections(1).refusal("full");
+        let server = server.listen(mine, Raw, || Echo).unwrap();
+        let server = server.listen(other, Raw, || Echo).unwrap();
+        let server = server.listen(broken, Raw, || Echo).unwrap();
+        let addresses = server.local_addrs();
+        let server = Running::start(server);
+        let mut first = server.connect();
+        echoes(&mut first, b"in");
+        for round in 1..=8 {
+            for (address, expected) in addresses.iter().zip([None, Some("full"), Some("")]) {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                let expected = expected.map_or(format!("not now, {}", stream.local_addr().unwrap()), str::to_owned);
+                // Input that the server does not read, and more of it when the server has ended its side.
+                let _ = stream.write_all(&[0; 1000]);
+                assert_eq!(String::from_utf8(read_to_end(&mut stream)).unwrap(), expected);
+                let _ = stream.write_all(&[0; 1000]);
+            }
+            until("all are counted", || server.handle.refused() == 3 * round);
+        }
+        // The socket is kept for a moment: what is written to one that was closed comes back as a reset.
+        until("a peer that was told may still write", || {
+            let mut stream = server.connect();
+            let said = read_to_end(&mut stream);
+            // With one core, the turn that has refused is over when this is answered.
+            echoes(&mut first, b"later");
+            let written = (0..2).all(|_| stream.write_all(b"x").is_ok());
+            assert!(said.starts_with(b"not now"));
+            written
+        });
+        echoes(&mut first, b"still in");
+    }
+}
+
+#[test]
+fn refused_connections_that_stay_are_let_go() {
+    let server = Server::new().cores(1).max_connections(0).refusal("full");
+    let server = Running::start(server.listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap());
+    // More than are kept at once.
+    let mut streams: Vec<_> = (0..300).map(|_| server.connect()).collect();
+    for stream in &mut streams {
+        assert_eq!(read_to_end(stream), b"full");
+    }
+    // What is written to a socket that was closed comes back as a reset.
+    for stream in &mut streams {
+        until("the server has closed it", || stream.write_all(b"x").is_err());
     }
 }
 
@@ -483,6 +543,73 @@ fn every_connection_is_visited() {
     let address: Address = server.address.clone();
     server.stop(PATIENCE);
     assert!(TcpStream::connect(&address).is_err(), "nobody listens any more");
+}
+
+/// Says its connection's number, and looks for connections of its codec from a task of its own.
+struct Looks<C>(Sender<(&'static str, ConnectionId)>, Option<ServerHandle>, PhantomData<C>);
+
+impl Handler for Looks<Raw> {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, _: &[u8]) -> Result {
+        self.0.send(("raw", conn.id()))?;
+        if let Some(server) = self.1.take() {
+            // The future is its own master, and can be spawned.
+            let visits = server.for_each::<Raw>(|connection| connection.try_send(Bytes::from_static(b"raw")).unwrap());
+            assert_eq!(tiderace::spawn_local(visits).await?, 2);
+        }
+        Ok(())
+    }
+}
+
+impl Handler for Looks<Peek> {
+    type Codec = Peek;
+
+    async fn on_message(&mut self, conn: &mut Conn<Peek>, mut unread: Unread<'_>) -> Result {
+        unread.take_all();
+        self.0.send(("peek", conn.id()))?;
+        Ok(())
+    }
+}
+
+#[test]
+fn connections_are_found_by_their_codec_and_number() {
+    for cores in CORES {
+        let (tell, told) = events();
+        let (server, other) = (Server::new().cores(cores).balance(Balance::RoundRobin), tell.clone());
+        let handle = server.handle();
+        let server = server
+            .listen("tcp://127.0.0.1:0", Raw, move || Looks(tell.clone(), Some(handle.clone()), PhantomData::<Raw>))
+            .unwrap()
+            .listen("tcp://127.0.0.1:0", Peek::default(), move || Looks(other.clone(), None, PhantomData::<Peek>))
+            .unwrap();
+        let peeks = server.local_addrs().remove(1);
+        let server = Running::start(server);
+        let mut peek = TcpStream::connect(&peeks).unwrap();
+        peek.set_read_timeout(Some(PATIENCE)).unwrap();
+        peek.write_all(b"x").unwrap();
+        let (codec, peek_id) = told.next();
+        assert_eq!(codec, "peek");
+        let (mut first, mut second) = (server.connect(), server.connect());
+        until("all are open", || server.handle.connections() == 3);
+        first.write_all(b"x").unwrap();
+        let (codec, raw_id) = told.next();
+        assert_eq!(codec, "raw");
+        for stream in [&mut first, &mut second] {
+            let mut said = [0; 3];
+            stream.read_exact(&mut said).unwrap();
+            assert_eq!(&said, b"raw");
+        }
+
+        let handle = &server.handle;
+        assert!(block_on(handle.connection::<Raw>(peek_id)).is_none(), "its codec is another");
+        let found = block_on(handle.connection::<Peek>(peek_id)).unwrap();
+        assert_eq!(found.id(), peek_id);
+        block_on(found.send(Bytes::from_static(b"peek"))).unwrap();
+        peek.read_exact(&mut [0; 4]).unwrap();
+        drop(first);
+        until("it is gone", || block_on(handle.connection::<Raw>(raw_id)).is_none());
+    }
 }
 
 #[test]

@@ -11,12 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
-use support::handlers::{Echo, EchoLines};
+use support::handlers::Echo;
 use support::*;
 use tiderace::codec::{Lines, Raw};
-use tiderace::{
-    Address, Balance, Bind, CloseReason, Conn, Error, Handler, Result, Server, ServerHandle, Tick, block_on,
-};
+use tiderace::{Balance, Bind, CloseReason, Conn, Error, Handler, Result, Server, ServerHandle, Tick, block_on};
 
 /// Nothing of a server that could not start, or has ended, can be reached.
 fn has_nothing_that_runs(handle: &ServerHandle) {
@@ -356,19 +354,15 @@ fn backlog_holds_as_many_connections_as_it_was_told() {
 
 #[test]
 fn reuse_address_decides_whether_a_port_with_old_connections_is_bound() {
-    let (tell, _told) = events();
-    let server = serve(1, Lines::default(), move || EchoLines(tell.clone()));
-    let address: Address = server.address.clone();
-    let mut stream = server.connect();
-    echoes(&mut stream, b"here\n");
-    // The server closes first, so its end of the connection is remembered (TIME-WAIT).
-    server.handle.stop(PATIENCE);
-    assert_eq!(read_to_end(&mut stream), b"");
-    drop(stream);
-    server.stop(PATIENCE);
-    let bind = |reuse| Bind::to(&address).unwrap().reuse_address(reuse);
+    // A connection that has outlived its listener, which had the option as well.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let old = (TcpStream::connect(address).unwrap(), listener.accept().unwrap());
+    drop(listener);
+    let bind = |reuse| Bind::to(address).unwrap().reuse_address(reuse);
     let error = Server::new().listen(bind(false), Raw, || Echo).unwrap_err();
     assert!(matches!(&error, Error::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse), "{error}");
-    let again = Running::start(Server::new().cores(1).listen(bind(true), Raw, || Echo).unwrap());
-    echoes(&mut again.connect(), b"bound again");
+    let server = Running::start(Server::new().cores(1).listen(bind(true), Raw, || Echo).unwrap());
+    echoes(&mut server.connect(), b"bound again");
+    drop(old);
 }

@@ -253,7 +253,7 @@ pub trait Encoder<M: ?Sized> {
 ///
 /// Every [`Decoder`] that is `Clone` is a codec whose halves are clones of it. Implement the trait by hand where the halves
 /// are different types.
-pub trait Codec {
+pub trait Codec: 'static {
     /// The receiving half.
     type Decoder: Decoder + 'static;
     /// The sending half.

@@ -27,7 +27,7 @@ impl ConnectionId {
         ConnectionId((core as u64) << ConnectionId::CORE_SHIFT | count & ((1 << ConnectionId::CORE_SHIFT) - 1))
     }
 
-    pub(super) fn of<E>(link: &Link<E>) -> ConnectionId {
+    pub(super) fn of<E, C>(link: &Link<E, C>) -> ConnectionId {
         ConnectionId(link.number())
     }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for ConnectionId {
 
 /// A connection, lent to its [`Handler`](crate::Handler).
 pub struct Conn<C: Codec> {
-    pub(crate) link: Rc<Link<C::Encoder>>,
+    pub(crate) link: Rc<Link<C::Encoder, C>>,
     pub(super) counted: Counted,
     /// While a message is lent: how many bytes of the same piece lie behind it, and how many beyond that piece.
     pub(super) behind: u32,
@@ -68,7 +68,7 @@ pub struct Conn<C: Codec> {
 }
 
 impl<C: Codec> Conn<C> {
-    pub(super) fn new(link: Rc<Link<C::Encoder>>, counted: Counted) -> Conn<C> {
+    pub(super) fn new(link: Rc<Link<C::Encoder, C>>, counted: Counted) -> Conn<C> {
         Conn { link, counted, behind: 0, beyond: 0 }
     }
 

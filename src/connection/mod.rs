@@ -4,6 +4,7 @@
 mod close;
 mod conn;
 mod drive;
+mod find;
 mod handle;
 mod handler;
 mod serve;
@@ -16,5 +17,6 @@ pub use handle::{Handle, HandleSendError};
 pub use handler::Handler;
 
 pub(crate) use drive::{Incoming, Session, drive};
+pub(crate) use find::find;
 pub(crate) use handle::visit;
 pub(crate) use settings::{ConnectionLimit, ConnectionLimits, Settings};

@@ -13,22 +13,22 @@ use std::task::{Context, Poll};
 pin_project! {
     /// Polls a handler's future; turns its panic into a reason; drops it when the connection is aborted; and whenever it
     /// waits, for input or for anything else, sends what it has queued. That is the one write of a batch of messages.
-    pub(super) struct Supervise<E, F> {
+    pub(super) struct Supervise<E, C, F> {
         // Owned, because a reference to what the task owns would be one more word in every connection.
-        link: Rc<Link<E>>,
+        link: Rc<Link<E, C>>,
         // `None` when it was dropped before its end.
         #[pin]
         future: Option<F>,
     }
 }
 
-impl<E, F> Supervise<E, F> {
-    pub(super) fn new(link: Rc<Link<E>>, future: F) -> Self {
+impl<E, C, F> Supervise<E, C, F> {
+    pub(super) fn new(link: Rc<Link<E, C>>, future: F) -> Self {
         Supervise { link, future: Some(future) }
     }
 }
 
-impl<E, F: Future> Future for Supervise<E, F> {
+impl<E, C, F: Future> Future for Supervise<E, C, F> {
     type Output = Result<F::Output, CloseReason>;
 
     #[inline]

@@ -18,10 +18,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 /// A member, and its place in the list.
-type Member<C> = (Key, Rc<Link<<C as Codec>::Encoder>>);
+type Member<C> = (Key, Rc<MemberLink<C>>);
+
+/// A member's connection.
+type MemberLink<C> = Link<<C as Codec>::Encoder, C>;
 
 pub(super) struct Members<C: Codec> {
-    list: RefCell<Slots<Weak<Link<C::Encoder>>>>,
+    list: RefCell<Slots<Weak<MemberLink<C>>>>,
     posted: RefCell<Posted>,
     /// Whether the end of this turn delivers what is posted.
     scheduled: Cell<bool>,
@@ -76,7 +79,7 @@ impl<C: Codec + 'static> Members<C> {
         Members { list: RefCell::default(), posted: RefCell::default(), scheduled, delivering, slow, site, skipped }
     }
 
-    pub(super) fn join(self: &Rc<Self>, link: &Rc<Link<C::Encoder>>) -> bool {
+    pub(super) fn join(self: &Rc<Self>, link: &Rc<MemberLink<C>>) -> bool {
         if link.keeps(|membership: &Membership<C>| Rc::ptr_eq(&membership.members, self)) {
             return false;
         }
@@ -88,7 +91,7 @@ impl<C: Codec + 'static> Members<C> {
         true
     }
 
-    pub(super) fn leave(self: &Rc<Self>, link: &Link<C::Encoder>) -> bool {
+    pub(super) fn leave(self: &Rc<Self>, link: &MemberLink<C>) -> bool {
         self.deliver();
         let left = link.drop_kept(|membership: &Membership<C>| Rc::ptr_eq(&membership.members, self));
         // A `Group::send` that waits for its room waits no longer.
@@ -267,7 +270,7 @@ impl<C: Codec + 'static> Members<C> {
     }
 }
 
-fn find<C: Codec + 'static>(core: &Core, key: Key) -> Option<Rc<Link<C::Encoder>>> {
+fn find<C: Codec + 'static>(core: &Core, key: Key) -> Option<Rc<MemberLink<C>>> {
     let source: Rc<dyn Any> = core.source(key)?;
     source.downcast().ok()
 }
@@ -290,14 +293,14 @@ fn poll_send<C: Codec + 'static>(
 }
 
 /// Sends a message to one member, in the form that it understands. A panic of its codec ends its connection, not the core.
-fn send<C: Codec + 'static>(link: &Link<C::Encoder>, message: &Encoded) -> Result<(), Missed> {
+fn send<C: Codec + 'static>(link: &MemberLink<C>, message: &Encoded) -> Result<(), Missed> {
     catch_unwind(AssertUnwindSafe(|| send_form::<C>(link, message))).unwrap_or_else(|panic| {
         link.end_for_panic(panic_message(&*panic));
         Err(Missed::Closed)
     })
 }
 
-fn send_form<C: Codec + 'static>(link: &Link<C::Encoder>, message: &Encoded) -> Result<(), Missed> {
+fn send_form<C: Codec + 'static>(link: &MemberLink<C>, message: &Encoded) -> Result<(), Missed> {
     if link.has(Flag::DEFERRED) && !link.is_encoding() {
         link.do_deferred();
     }

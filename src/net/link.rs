@@ -9,6 +9,7 @@ use crate::runtime::{Core, Interrupt, Source};
 use bytes::Bytes;
 use std::cell::{RefCell, RefMut};
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
@@ -16,16 +17,19 @@ use std::sync::Arc;
 use std::task::Poll;
 
 /// The encoder sits beside the port, not in the connection's task, so that others can send while a handler waits.
-pub(crate) struct Link<E> {
+///
+/// `C` is the codec, if it is a handler's connection: those of codecs with the same encoder are told apart by it.
+pub(crate) struct Link<E, C = ()> {
     port: Port,
     encoder: RefCell<E>,
     /// The number of the connection, if it is a handler's.
     number: u64,
+    codec: PhantomData<fn() -> C>,
 }
 
-impl<E: 'static> Link<E> {
-    pub(crate) fn new(port: Port, encoder: E, number: u64) -> Link<E> {
-        Link { port, encoder: RefCell::new(encoder), number }
+impl<E: 'static, C: 'static> Link<E, C> {
+    pub(crate) fn new(port: Port, encoder: E, number: u64) -> Link<E, C> {
+        Link { port, encoder: RefCell::new(encoder), number, codec: PhantomData }
     }
 
     /// Queues a message, unless the queue is above its high-water mark.
@@ -124,7 +128,7 @@ impl<E: 'static> Link<E> {
     }
 }
 
-impl<E> Link<E> {
+impl<E, C> Link<E, C> {
     /// The encoder, to send what another has encoded, unless it is in use further up the stack.
     pub(crate) fn encoder(&self) -> Option<RefMut<'_, E>> {
         self.encoder.try_borrow_mut().ok()
@@ -140,7 +144,7 @@ impl<E> Link<E> {
     }
 }
 
-impl<E> Deref for Link<E> {
+impl<E, C> Deref for Link<E, C> {
     type Target = Port;
 
     #[inline]
@@ -149,7 +153,7 @@ impl<E> Deref for Link<E> {
     }
 }
 
-impl<E: 'static> Source for Link<E> {
+impl<E: 'static, C: 'static> Source for Link<E, C> {
     fn socket(&self) -> BorrowedFd<'_> {
         self.port.socket.as_fd()
     }

@@ -60,15 +60,17 @@ impl<T> Drop for Receiver<T> {
 impl<T> Receiver<T> {
     /// `None` if the sender was dropped instead of used.
     pub(crate) async fn receive(self) -> Option<T> {
-        poll_fn(|cx| {
-            // Registered before the look, so that a value which comes in between wakes.
-            self.0.receiver.register(cx.waker());
-            match self.0.value.pop() {
-                Ok(value) => Poll::Ready(Some(value)),
-                Err(PopError::Closed) => Poll::Ready(None),
-                Err(PopError::Empty) => Poll::Pending,
-            }
-        })
-        .await
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    /// The same; once it was ready, there is nothing more.
+    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        // Registered before the look, so that a value which comes in between wakes.
+        self.0.receiver.register(cx.waker());
+        match self.0.value.pop() {
+            Ok(value) => Poll::Ready(Some(value)),
+            Err(PopError::Closed) => Poll::Ready(None),
+            Err(PopError::Empty) => Poll::Pending,
+        }
     }
 }

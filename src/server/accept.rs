@@ -1,5 +1,6 @@
 //! Accepting connections on one core.
 
+use super::refusal::Refuser;
 use crate::connection::{ConnectionLimits, Incoming};
 use crate::io::{Accepted, Listener, Readiness};
 use crate::limits;
@@ -25,6 +26,7 @@ pub(super) struct Acceptor {
     key: Key,
     listener: Arc<Listener>,
     limits: ConnectionLimits,
+    refuser: Refuser,
     /// Brings a connection to the core that serves it.
     deliver: RefCell<Box<dyn FnMut(Incoming)>>,
     /// A look is asked for already: more connections wait than one look accepts.
@@ -61,16 +63,17 @@ impl Acceptor {
         core: &Rc<Core>,
         listener: Arc<Listener>,
         limits: ConnectionLimits,
+        refuser: Refuser,
         open: &Rc<OpenAcceptors>,
         deliver: impl FnMut(Incoming) + 'static,
     ) -> io::Result<()> {
-        let mut parts = Some((listener, limits, Box::new(deliver)));
+        let mut parts = Some((listener, limits, refuser, Box::new(deliver)));
         let acceptor = core.register(|key| {
-            let (listener, limits, deliver) = parts.take().expect("registered once");
+            let (listener, limits, refuser, deliver) = parts.take().expect("registered once");
             let (core, deliver) = (Rc::downgrade(core), RefCell::new(deliver as Box<dyn FnMut(Incoming)>));
             let (again, exhausted, logged, closing) = Default::default();
             let open = open.clone();
-            Rc::new(Acceptor { core, key, listener, limits, deliver, again, exhausted, logged, closing, open })
+            Rc::new(Acceptor { core, key, listener, limits, refuser, deliver, again, exhausted, logged, closing, open })
         })?;
         open.count.set(open.count.get() + 1);
         core.arm(acceptor.key, acceptor.listener.as_fd(), Readiness::READ);
@@ -88,7 +91,7 @@ impl Acceptor {
                         Some(admission) => {
                             guarded(&mut *self.deliver.borrow_mut(), Incoming { socket, peer, admission });
                         }
-                        None => tracing::debug!(%peer, "a connection was refused"),
+                        None => self.refuser.refuse(core, socket, &peer),
                     }
                 }
                 Accepted::Empty => return false,

@@ -11,7 +11,8 @@ use std::sync::Arc;
 pub enum Balance {
     /// Each core has a listening socket of its own, and the kernel picks one for each connection by a hash of both
     /// addresses (`SO_REUSEPORT`). Nothing passes between cores. Only Linux spreads TCP connections so; elsewhere, and for
-    /// Unix sockets and listeners made by somebody else, this is [`RoundRobin`](Balance::RoundRobin).
+    /// Unix sockets and listeners made elsewhere, unless there are as many for an address as cores, this is
+    /// [`RoundRobin`](Balance::RoundRobin).
     #[default]
     Kernel,
     /// One core after the other.

@@ -1,5 +1,6 @@
 //! How to listen: an endpoint with its options.
 
+use super::refusal::Refusal;
 use crate::error::{Error, Result};
 use crate::io::{AddressError, Endpoint, KeepAlive, ListenOptions};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub struct Bind {
     pub(super) endpoint: Endpoint,
     pub(super) options: ListenOptions,
     pub(super) max_connections: Option<usize>,
+    pub(super) refusal: Option<Refusal>,
 }
 
 impl Bind {
@@ -39,7 +41,7 @@ impl Bind {
         let endpoint: Endpoint = endpoint.try_into().map_err(|error| Error::Address(error.into()))?;
         let (reuse_port, only_v6) = (endpoint.reuse_port, endpoint.only_v6);
         let options = ListenOptions { reuse_port, only_v6, ..ListenOptions::default() };
-        Ok(Bind { endpoint, options, max_connections: None })
+        Ok(Bind { endpoint, options, max_connections: None, refusal: None })
     }
 
     /// How many connections may wait to be accepted. Default: 4,096, or less if the system holds it lower.
@@ -104,6 +106,13 @@ impl Bind {
     /// accepted, which is logged once, and counted. Default: no limit but the system's.
     pub fn max_connections(mut self, connections: usize) -> Bind {
         self.max_connections = Some(connections);
+        self
+    }
+
+    /// What connections of this listener are told that are refused, whether by its own limit or by that of its server.
+    /// Default: what [`Server::refusal`](crate::Server::refusal) says.
+    pub fn refusal(mut self, refusal: impl Into<Refusal>) -> Bind {
+        self.refusal = Some(refusal.into());
         self
     }
 }

@@ -6,6 +6,7 @@ use super::control::ServerHandle;
 use super::datagram::{DatagramHandler, DatagramListening};
 use super::hooks::Hooks;
 use super::listen::{Listen, ListenUdp, Listening, StreamListening};
+use super::refusal::Refusal;
 use super::start::run;
 use super::status::Owned;
 use crate::buffer::Class;
@@ -110,6 +111,15 @@ impl Server {
     /// that was closed here counts until its peer has ended it too, as long as [`close_timeout`](Server::close_timeout) allows.
     pub fn max_connections(mut self, connections: usize) -> Server {
         self.config.max_connections = Some(connections);
+        self
+    }
+
+    /// What connections are told that are refused because as many as may be are open. Default: nothing.
+    ///
+    /// The bytes are sent without a wait, and the socket is kept until the peer has ended its side, at most for a second and at
+    /// most 256 of them for each listener and core.
+    pub fn refusal(mut self, refusal: impl Into<Refusal>) -> Server {
+        self.config.refusal = Some(refusal.into());
         self
     }
 

@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::balance::Balance;
+use super::refusal::Refusal;
 use crate::buffer::Class;
 use crate::limits;
 use crate::net::{Limits, TimeLimits};
@@ -17,6 +18,7 @@ pub(super) struct Config {
     pub(super) portable: bool,
     pub(super) balance: Balance,
     pub(super) max_connections: Option<usize>,
+    pub(super) refusal: Option<Refusal>,
     pub(super) largest_ring: Class,
     pub(super) pin: bool,
     pub(super) write: Limits,
@@ -34,6 +36,7 @@ impl Default for Config {
             portable: false,
             balance: Balance::default(),
             max_connections: None,
+            refusal: None,
             largest_ring: Class::LARGEST,
             pin: false,
             write: Limits::default(),

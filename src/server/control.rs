@@ -3,10 +3,9 @@
 use super::deadline::StopBy;
 use super::duplicate::Duplicable;
 use super::ended::End;
-use crate::codec::Codec;
-use crate::connection::{ConnectionLimit, Handle, visit};
+use crate::connection::ConnectionLimit;
 use crate::io::Address;
-use crate::runtime::{PreparedCore, Remote, oneshot, panic_message, sleep_until};
+use crate::runtime::{PreparedCore, Remote, panic_message, sleep_until};
 use atomic_waker::AtomicWaker;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -92,7 +91,7 @@ impl Control {
         self.listening.get().map(Vec::as_slice)
     }
 
-    fn cores(&self) -> &[CoreControl] {
+    pub(super) fn cores(&self) -> &[CoreControl] {
         self.cores.get().map_or(&[], Vec::as_slice)
     }
 
@@ -283,42 +282,6 @@ impl ServerHandle {
                 }
             })
         })
-    }
-
-    /// Calls `visit` with a handle to each open connection that speaks `C`, on the core of that connection; resolves when
-    /// all were visited, with their number.
-    ///
-    /// Connections that open meanwhile may be missed.
-    ///
-    /// # Cancel safety
-    /// The visits go on if this is dropped after its first poll.
-    ///
-    /// ```
-    /// use tiderace::{Result, ServerHandle, codec::Lines};
-    ///
-    /// async fn announce(server: &ServerHandle) -> usize {
-    ///     server.for_each::<Lines>(|connection| drop(connection.try_send("back in five minutes"))).await
-    /// }
-    /// ```
-    pub fn for_each<C: Codec>(
-        &self,
-        visit: impl Fn(Handle<C>) + Clone + Send + 'static,
-    ) -> impl Future<Output = usize> {
-        let visits: Vec<_> = (self.control.cores().iter())
-            .map(|core| {
-                let (done, visited) = oneshot();
-                let visit = visit.clone();
-                core.remote.run(move |core| done.send(self::visit(core, visit)));
-                visited
-            })
-            .collect();
-        async move {
-            let mut total = 0;
-            for visited in visits {
-                total += visited.receive().await.unwrap_or(0);
-            }
-            total
-        }
     }
 }
 

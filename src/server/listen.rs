@@ -2,6 +2,7 @@
 
 use super::bind::Bind;
 use super::datagram::DatagramListening;
+use super::refusal::Refusal;
 use crate::connection::{ConnectionLimit, Handler, Incoming, Session, Settings, drive};
 use crate::error::{Error, Result};
 use crate::io::{Address, Endpoint, ListenOptions, Listener, SocketFile, first_usable};
@@ -179,6 +180,7 @@ pub(super) struct StreamListening {
     pub(super) limit: Option<Arc<ConnectionLimit>>,
     /// Whether the limit of its server does not hold for it.
     pub(super) is_exempt: bool,
+    pub(super) refusal: Option<Refusal>,
     /// At least one; what each core accepts from is added when the server begins, or when they are duplicated before that.
     listeners: RefCell<Vec<Arc<Listener>>>,
     bound: SockAddr,
@@ -205,23 +207,23 @@ impl StreamListening {
                 Box::new(serve(codec, make, settings)) as Serve
             }) as Start
         });
-        let (listeners, shared, limit, is_ours) = match on.place()? {
+        let (listeners, shared, limit, refusal, is_ours) = match on.place()? {
             sealed::Place::Bind(how) => {
                 let listener = bind(how.endpoint, &how.options)?;
                 let can_share = cfg!(target_os = "linux") && !listener.local_address()?.is_unix();
                 let limit = how.max_connections.map(ConnectionLimit::new);
-                (vec![Arc::new(listener)], can_share.then_some(how.options), limit, true)
+                (vec![Arc::new(listener)], can_share.then_some(how.options), limit, how.refusal, true)
             }
             sealed::Place::Bound(sockets) => {
                 let listeners = sockets.into_iter().map(|socket| Listener::from_fd(socket).map(Arc::new));
-                (listeners.collect::<io::Result<Vec<_>>>()?, None, None, false)
+                (listeners.collect::<io::Result<Vec<_>>>()?, None, None, None, false)
             }
         };
         let bound = listeners[0].local_address()?;
         let file = Cell::new(if is_ours { SocketFile::of(&bound) } else { None });
         let address = Address::of(&bound)?;
         let listeners = RefCell::new(listeners);
-        Ok(StreamListening { address, limit, is_exempt: false, listeners, bound, shared, file, start })
+        Ok(StreamListening { address, limit, is_exempt: false, refusal, listeners, bound, shared, file, start })
     }
 
     /// Has a limit of its own, instead of that of its server.

@@ -14,9 +14,11 @@ mod hooks;
 mod intake;
 mod life;
 mod listen;
+mod refusal;
 mod start;
 mod status;
 mod tick;
+mod visit;
 mod worker;
 
 pub use balance::{Balance, Choose};
@@ -24,4 +26,6 @@ pub use bind::Bind;
 pub use builder::Server;
 pub use control::ServerHandle;
 pub use listen::{Listen, ListenUdp};
+pub use refusal::Refusal;
 pub use tick::Tick;
+pub use visit::ForEach;

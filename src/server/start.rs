@@ -114,6 +114,7 @@ fn parts(
             }
         };
         let of_server = server_limit.clone().filter(|_| !listening.is_exempt);
+        let refusal = listening.refusal.clone().or_else(|| config.refusal.clone().filter(|_| !listening.is_exempt));
         let limits = ConnectionLimits::new(listening.limit.clone().into_iter().chain(of_server));
         let by_kernel = matches!(config.balance, Balance::Kernel) && listening.is_spread_by_kernel(cores);
         let listeners = listening.listeners(if by_kernel { cores } else { 1 })?;
@@ -126,7 +127,8 @@ fn parts(
         }
         for (parts, listeners) in parts.of_cores.iter_mut().zip(of_cores) {
             let balance = (!by_kernel && cores > 1).then(|| config.balance.clone());
-            parts.streams.push(Part { number, start: listening.start(), limits: limits.clone(), listeners, balance });
+            let (limits, refusal) = (limits.clone(), refusal.clone());
+            parts.streams.push(Part { number, start: listening.start(), limits, refusal, listeners, balance });
         }
         parts.files.push(listening.into_file());
     }

@@ -8,6 +8,7 @@ use super::datagram::{Failed, StartDatagrams};
 use super::hooks::Hooks;
 use super::intake::{Intake, Intakes};
 use super::listen::{Serve, Start};
+use super::refusal::{Refusal, Refuser};
 use crate::connection::{ConnectionLimits, Incoming, Settings};
 use crate::error::{Error, Result};
 use crate::io::{DatagramSocket, Listener};
@@ -41,6 +42,7 @@ pub(super) struct Part {
     pub(super) number: usize,
     pub(super) start: Start,
     pub(super) limits: ConnectionLimits,
+    pub(super) refusal: Option<Refusal>,
     /// None: other cores accept.
     pub(super) listeners: Vec<Arc<Listener>>,
     /// How what is accepted is spread; `None`: it stays on the core that has accepted it.
@@ -88,7 +90,7 @@ impl Worker {
                 let intakes = part.balance.is_some().then(|| intakes.clone());
                 let picker = Picker::new(part.balance.clone().unwrap_or_default());
                 let deliver = Deliver { listener: stream, here: index, servers: servers.clone(), intakes, picker };
-                acceptors.push((listener, part.limits.clone(), deliver));
+                acceptors.push((listener, part.limits.clone(), Refuser::new(part.refusal.clone()), deliver));
             }
         }
         spawn_local(take_in(intakes[index].clone(), servers.clone())).detach();
@@ -104,8 +106,10 @@ impl Worker {
                 return Ok(());
             }
             let accepting = Rc::<OpenAcceptors>::default();
-            for (listener, limits, mut deliver) in acceptors {
-                Acceptor::start(core, listener, limits, &accepting, move |incoming| deliver.deliver(incoming))?;
+            for (listener, limits, refuser, mut deliver) in acceptors {
+                Acceptor::start(core, listener, limits, refuser, &accepting, move |incoming| {
+                    deliver.deliver(incoming)
+                })?;
             }
             for (start, socket) in parts.datagrams {
                 start(core, socket, &failed)?;

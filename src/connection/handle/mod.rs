@@ -37,6 +37,9 @@ pub struct Handle<C: Codec> {
     codec: PhantomData<fn() -> C>,
 }
 
+/// The connection of a codec, on its core.
+type LinkOf<C> = Rc<Link<<C as Codec>::Encoder, C>>;
+
 /// What is asked of a connection without an answer. Asked for twice, with nothing in between, it is one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Request {
@@ -49,7 +52,7 @@ enum Request {
 }
 
 impl<C: Codec> Handle<C> {
-    pub(crate) fn new(link: &Rc<Link<C::Encoder>>) -> Self {
+    pub(crate) fn new(link: &Rc<Link<C::Encoder, C>>) -> Self {
         Handle { gauge: link.gauge().clone(), codec: PhantomData }
     }
 
@@ -188,7 +191,7 @@ impl<C: Codec> Handle<C> {
 
     /// The connection, or `None` if it has ended, provided that this is its core.
     #[inline]
-    fn link_here(&self) -> Option<Option<Rc<Link<C::Encoder>>>> {
+    fn link_here(&self) -> Option<Option<LinkOf<C>>> {
         with_current(|core| core.is_at(&self.gauge.core).then(|| find::<C>(core, self.gauge.key))).flatten()
     }
 
@@ -199,7 +202,7 @@ impl<C: Codec> Handle<C> {
 
     /// Has `work` done with the connection on its core, or with `None` if it has ended: at once if this is that core, else
     /// in its next turn. A core that is gone drops the work.
-    pub(crate) fn on_core(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder>>>) + Send + 'static) {
+    pub(crate) fn on_core(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder, C>>>) + Send + 'static) {
         match self.link_here() {
             Some(Some(link)) if link.is_encoding() => link.defer(work),
             Some(link) => work(link),
@@ -208,7 +211,7 @@ impl<C: Codec> Handle<C> {
     }
 
     /// The same, where this is another core.
-    fn mail(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder>>>) + Send + 'static) {
+    fn mail(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder, C>>>) + Send + 'static) {
         let key = self.gauge.key;
         self.gauge.core.run(move |core| {
             // What users send may panic when it is dropped, which must not end the core.
@@ -220,12 +223,12 @@ impl<C: Codec> Handle<C> {
     }
 }
 
-fn find<C: Codec>(core: &Core, key: Key) -> Option<Rc<Link<C::Encoder>>> {
+fn find<C: Codec>(core: &Core, key: Key) -> Option<Rc<Link<C::Encoder, C>>> {
     let source: Rc<dyn Any> = core.source(key)?;
     source.downcast().ok()
 }
 
-fn meet<E: 'static>(link: Option<Rc<Link<E>>>, request: Request) {
+fn meet<E: 'static, C: 'static>(link: Option<Rc<Link<E, C>>>, request: Request) {
     let Some(link) = link else { return };
     match request {
         Request::Wake => link.notify(Flag::WAKE),
@@ -242,7 +245,7 @@ pub(crate) fn visit<C: Codec>(core: &Core, visit: impl Fn(Handle<C>)) -> usize {
     let mut visited = 0;
     for source in core.sources() {
         let source: Rc<dyn Any> = source;
-        if let Ok(link) = source.downcast::<Link<C::Encoder>>()
+        if let Ok(link) = source.downcast::<Link<C::Encoder, C>>()
             && link.has(Flag::SERVED)
         {
             // A panic of the visitor is nobody's fault but its own: it may be called again.

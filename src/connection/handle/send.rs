@@ -72,7 +72,7 @@ impl<C: Codec> Handle<C> {
     /// Sends a message behind the one that the connection's encoder has in hand: that has released shared bytes, whose owner
     /// sends.
     #[cold]
-    fn send_behind<M>(&self, link: &Rc<Link<C::Encoder>>, message: M) -> Result<(), HandleSendError<M>>
+    fn send_behind<M>(&self, link: &Rc<Link<C::Encoder, C>>, message: M) -> Result<(), HandleSendError<M>>
     where
         C::Encoder: Encoder<M>,
         M: Send + 'static,
@@ -299,7 +299,7 @@ where
 
 /// Queues a message outside of the connection's own task. A panic of the encoder ends that connection, as one in its handler
 /// does, not its core and not the sender.
-fn queue<E: Encoder<M> + 'static, M>(link: &Link<E>, message: &M) -> crate::Result {
+fn queue<E: Encoder<M> + 'static, C: 'static, M>(link: &Link<E, C>, message: &M) -> crate::Result {
     let queued = match catch_unwind(AssertUnwindSafe(|| link.push_anyway(message))) {
         Ok(queued) => queued,
         Err(panic) => {
