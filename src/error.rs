@@ -43,6 +43,10 @@ pub enum Error {
     Busy,
     /// The call would block this thread, which is a core and has connections to serve. Await it instead.
     OnCore,
+    /// The server does not run: not yet, or not any more. Or it has no core of that number.
+    NotRunning,
+    /// As many connections are open as may be: see [`Server::max_connections`](crate::Server::max_connections).
+    TooManyConnections,
     /// What a handler returns to stop its server: made by [`Error::stop_server`].
     StopServer {
         /// How long the stop may take.
@@ -78,6 +82,8 @@ impl Error {
             Error::Closed
             | Error::Busy
             | Error::OnCore
+            | Error::NotRunning
+            | Error::TooManyConnections
             | Error::StopServer { .. }
             | Error::Bind { .. }
             | Error::Connect { .. } => Box::new(Standalone(self)),
@@ -91,7 +97,12 @@ impl Error {
 
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Error::Closed | Error::Busy | Error::OnCore | Error::StopServer { .. } => None,
+            Error::Closed
+            | Error::Busy
+            | Error::OnCore
+            | Error::NotRunning
+            | Error::TooManyConnections
+            | Error::StopServer { .. } => None,
             Error::Io(error) => Some(error),
             Error::Address(error) => Some(error),
             Error::Bind { source, .. } | Error::Connect { source, .. } => Some(source),
@@ -140,6 +151,8 @@ impl fmt::Display for Error {
             Error::Connect { address, source } => write!(f, "can not connect to {address}: {source}"),
             Error::Busy => f.write_str("too much is under way to other cores already"),
             Error::OnCore => f.write_str("this would block a core, which must not wait"),
+            Error::NotRunning => f.write_str("the server does not run, or has no such core"),
+            Error::TooManyConnections => f.write_str("as many connections are open as may be"),
             Error::StopServer { within } => write!(f, "the server is to stop within {within:?}"),
             Error::Encode(error) => write!(f, "can not send this message: {error}"),
             Error::Protocol(error) => error.fmt(f),

@@ -3,11 +3,13 @@
 mod support;
 
 use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
-use support::handlers::EchoLines;
+use support::handlers::{Echo, EchoLines};
 use support::*;
 use tiderace::codec::{Lines, Raw};
 use tiderace::{Balance, Conn, Handler, Result, Server};
@@ -22,6 +24,36 @@ impl Handler for Lengths {
     async fn on_message(&mut self, _: &mut Conn<Raw>, bytes: &[u8]) -> Result {
         self.0.send(bytes.len())?;
         Ok(())
+    }
+}
+
+#[test]
+fn connections_that_wait_for_the_server_to_run_are_spread() {
+    for cores in CORES {
+        let server = Server::new().cores(cores).listen("tcp://127.0.0.1:0", Raw, || Echo).unwrap();
+        let address = server.local_addrs()[0].clone();
+        let early: Vec<_> = (0..8 * cores).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        let server = Running::start(server);
+        until("all are open", || server.handle.connections() == early.len());
+        assert_eq!(server.handle.connections_per_core(), vec![8; cores]);
+        for mut stream in early {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            echoes(&mut stream, b"hello");
+        }
+    }
+}
+
+#[test]
+fn a_source_hash_spreads_unix_peers_that_have_no_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for cores in CORES {
+        let path = folder.path().join(cores.to_string());
+        let server = Server::new().cores(cores).balance(Balance::SourceHash);
+        let server = server.listen(format!("unix://{}", path.display()), Raw, || Echo).unwrap();
+        let server = Running::start(server);
+        let peers: Vec<_> = (0..4 * cores).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        until("all are open", || server.handle.connections() == peers.len());
+        assert_eq!(server.handle.connections_per_core(), vec![4; cores]);
     }
 }
 

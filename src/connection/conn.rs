@@ -144,13 +144,17 @@ impl<C: Codec> Conn<C> {
     /// fails from here on.
     ///
     /// # Errors
-    /// [`Error::Closed`] when nothing can be sent any more.
+    /// [`Error::Closed`] when nothing can be sent any more; [`Error::Io`] with
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the connection is no socket, whose end is its close.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn finish(&mut self) -> Result {
         self.flush().await?;
-        self.link.shutdown_write().map_err(|_| Error::Closed)
+        self.link.shutdown_write().map_err(|error| match error.kind() {
+            io::ErrorKind::Unsupported => Error::Io(error),
+            _ => Error::Closed,
+        })
     }
 
     /// Closes the connection when the handler's current method returns: no further message is handled, and what was

@@ -7,6 +7,7 @@ mod drive;
 mod find;
 mod handle;
 mod handler;
+mod send_file;
 mod serve;
 mod settings;
 mod supervise;

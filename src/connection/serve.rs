@@ -2,7 +2,7 @@
 
 use super::conn::ConnectionId;
 use super::drive::{Session, drive};
-use super::settings::{ConnectionLimits, Counted, Settings};
+use super::settings::{Admission, ConnectionLimits, Counted, Settings};
 use super::{Conn, Handle, Handler};
 use crate::codec::{Codec, Decoder};
 use crate::error::Result;
@@ -54,6 +54,32 @@ impl Stream {
 impl<H: Handler> Session<H> {
     /// Takes a stream over, on its core.
     pub(crate) fn over_stream(stream: Stream, codec: &H::Codec, handler: H) -> Result<(Session<H>, Handle<H::Codec>)> {
+        let settings = Rc::new(Settings::of_core(&stream.core()));
+        let admitted = ConnectionLimits::default().admit().expect("no limits are kept by all");
+        Session::over_admitted(stream, codec, handler, settings, admitted)
+    }
+
+    /// Takes a stream over that has been let in, on its core, with all that is set for it.
+    pub(crate) fn with_settings(
+        stream: Stream,
+        codec: &H::Codec,
+        handler: H,
+        settings: Rc<Settings>,
+        admitted: Admission,
+    ) -> Result<(Session<H>, Handle<H::Codec>)> {
+        let (session, handle) = Session::over_admitted(stream, codec, handler, settings.clone(), admitted)?;
+        session.conn.link.set_limits(settings.write);
+        session.conn.link.set_time_limits(&settings.time);
+        Ok((session, handle))
+    }
+
+    fn over_admitted(
+        stream: Stream,
+        codec: &H::Codec,
+        handler: H,
+        settings: Rc<Settings>,
+        admitted: Admission,
+    ) -> Result<(Session<H>, Handle<H::Codec>)> {
         let core = stream.core();
         let (decoder, encoder) = codec.halves();
         let can_ping = decoder.can_ping();
@@ -65,8 +91,10 @@ impl<H: Handler> Session<H> {
         })?;
         link.arm();
         let handle = Handle::new(&link);
-        let admitted = ConnectionLimits::default().admit().expect("no limits are kept by all");
-        let counted = Counted::new(Rc::new(Settings::of_core(&core)), admitted);
+        if let Some(bytes) = settings.handle_limit {
+            link.gauge().set_limit(bytes);
+        }
+        let counted = Counted::new(settings, admitted);
         Ok((Session::over(Conn::new(link, counted), decoder, handler, can_ping), handle))
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn drop_now<F>(mut future: Pin<&mut Option<F>>) {
 fn aborted(port: &Port) -> CloseReason {
     if let Some(message) = port.take_panic() {
         CloseReason::Panic(message)
-    } else if port.has(Flag::TOO_SLOW) {
+    } else if port.is_too_slow() {
         CloseReason::TooSlow
     } else if port.has(Flag::STOP) {
         CloseReason::Shutdown

@@ -237,7 +237,7 @@ impl<C: Codec + 'static> Members<C> {
     fn overlook(&self, full: Vec<Member<C>>, messages: usize) {
         self.skipped.fetch_add(full.len() * messages, Relaxed);
         if self.slow == SlowMember::Disconnect {
-            full.iter().for_each(|(_, link)| link.notify(Flag::TOO_SLOW.or(Flag::ABORT)));
+            full.iter().for_each(|(_, link)| link.abort_as_too_slow());
         }
     }
 

@@ -47,6 +47,16 @@ impl Address {
         Ok(Address(Family::Unix(name.map(Box::new))))
     }
 
+    /// The address of a socket that has none.
+    pub(crate) fn unnamed() -> Address {
+        Address(Family::Unix(None))
+    }
+
+    /// Whether it tells nothing about its socket.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        matches!(self.0, Family::Unix(None))
+    }
+
     /// Host and port, of an address that has them.
     pub fn as_socket(&self) -> Option<SocketAddr> {
         Some(match &self.0 {

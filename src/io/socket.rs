@@ -1,5 +1,6 @@
 //! Stream sockets that never block.
 
+use super::descriptor::{self, Kind};
 use super::no_signal::{NO_SIGNAL, raise_no_signal};
 use super::options::{Lingers, lingers};
 use super::{Address, SocketOptions};
@@ -27,7 +28,7 @@ fn ready<T>(result: Result<T, Errno>) -> Poll<io::Result<T>> {
 
 /// Repeats a call that a signal has interrupted.
 #[inline]
-fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
             Err(Errno::INTR) => {}
@@ -42,6 +43,15 @@ impl Socket {
         raise_no_signal(&fd)?;
         let lingers = lingers(&SockRef::from(&fd));
         Ok(Socket(fd, lingers.into()))
+    }
+
+    /// Takes over any descriptor, which need not be a socket; says whether it is one.
+    ///
+    /// # Errors
+    /// For what is always ready and so cannot be watched, and for a socket that is no stream.
+    pub(crate) fn adopt(fd: OwnedFd) -> io::Result<(Socket, Kind)> {
+        let kind = descriptor::kind(&fd)?;
+        Ok((Socket::from_fd(fd)?, kind))
     }
 
     /// One that was accepted, and so does not block already. What its listener lingers, it does.
@@ -81,33 +91,53 @@ impl Socket {
     pub(crate) fn recv(&self, room: (&mut [u8], &mut [u8])) -> Poll<io::Result<usize>> {
         let (first, second) = room;
         ready(if second.is_empty() {
-            uninterrupted(|| rustix::net::recv(&self.0, &mut *first, RecvFlags::empty()).map(|(n, _)| n))
+            let received = uninterrupted(|| rustix::net::recv(&self.0, &mut *first, RecvFlags::empty()));
+            received.map(|(n, _)| n).or_else(|error| descriptor::read(&self.0, first, error))
         } else {
             uninterrupted(|| {
                 rustix::io::readv(&self.0, &mut [IoSliceMut::new(&mut *first), IoSliceMut::new(&mut *second)])
             })
+            .or_else(|error| descriptor::end_or(&self.0, error))
         })
     }
 
     /// Writes, and raises no signal where the peer is gone.
     #[inline]
     pub(crate) fn send(&self, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready(uninterrupted(|| rustix::net::send(&self.0, bytes, NO_SIGNAL)))
+        let sent = uninterrupted(|| rustix::net::send(&self.0, bytes, NO_SIGNAL));
+        ready(sent.or_else(|error| descriptor::write(&self.0, &[IoSlice::new(bytes)], error)))
     }
 
     /// Writes several slices in one system call.
     pub(crate) fn send_vectored(&self, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match slices {
             [one] => self.send(one),
-            _ => ready(uninterrupted(|| {
-                rustix::net::sendmsg(&self.0, slices, &mut SendAncillaryBuffer::default(), NO_SIGNAL)
-            })),
+            _ => {
+                let sent = uninterrupted(|| {
+                    rustix::net::sendmsg(&self.0, slices, &mut SendAncillaryBuffer::default(), NO_SIGNAL)
+                });
+                ready(sent.or_else(|error| descriptor::write(&self.0, slices, error)))
+            }
         }
     }
 
-    /// Tells the peer that nothing more will come.
+    /// Has the kernel send a part of a file, and moves `offset` behind it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn send_file(&self, file: BorrowedFd<'_>, offset: &mut u64, count: usize) -> Result<usize, Errno> {
+        uninterrupted(|| rustix::fs::sendfile(&self.0, file, Some(&mut *offset), count))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn send_file(&self, _: BorrowedFd<'_>, _: &mut u64, _: usize) -> Result<usize, Errno> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Tells the peer that nothing more will come. [`Unsupported`](io::ErrorKind::Unsupported) for what is no socket.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write)?)
+        rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write).map_err(|error| match error {
+            Errno::NOTSOCK => io::Error::new(io::ErrorKind::Unsupported, "only a socket has a write side to shut down"),
+            error => error.into(),
+        })
     }
 
     /// Makes the close that follows a reset: queued bytes are dropped, and no state lingers in the kernel.

@@ -52,9 +52,6 @@ impl Flag {
     /// Somebody wants to be told of writes.
     pub(crate) const WATCHED: Flag = Flag(1 << 20);
 
-    /// Takes messages too slowly for a group that does not wait.
-    pub(crate) const TOO_SLOW: Flag = Flag(1 << 21);
-
     /// A message has begun that has not ended, and there is a time limit for it.
     pub(crate) const BEGUN: Flag = Flag(1 << 22);
     /// The protocol can ask a peer that is quiet for a sign of life.
@@ -78,6 +75,8 @@ impl Flag {
 
     /// The last message that the protocol allows is queued: nothing may follow it.
     pub(crate) const LAST: Flag = Flag(1 << 30);
+    /// Something goes past the queue, which is not written until that is over.
+    pub(crate) const HELD: Flag = Flag(1 << 21);
 
     pub(crate) const NONE: Flag = Flag(0);
 

@@ -3,7 +3,7 @@
 use super::Link;
 use super::port::{HandedOver, Limits, Port};
 use super::state::Flag;
-use crate::io::{Address, Socket, SocketOptions};
+use crate::io::{Address, FileError, Kind, Socket, SocketOptions, unwatchable};
 use crate::runtime::Core;
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -11,6 +11,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
+use std::ops::RangeBounds;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -34,6 +35,15 @@ impl Stream {
         })?;
         link.arm();
         Ok(Stream { link })
+    }
+
+    /// Registers a descriptor that need not be a socket. To be called on the core's thread.
+    pub(crate) fn adopt(core: &Rc<Core>, fd: OwnedFd) -> io::Result<Stream> {
+        let (socket, kind) = Socket::adopt(fd)?;
+        // Only where it is known to be TCP does a short read mean that there is no more.
+        let is_tcp = kind == Kind::Socket && socket.local_address().is_ok_and(|address| !address.is_unix());
+        let flags = Flag::NONE.with(Flag::READ_ON, !is_tcp);
+        Stream::new(core, socket, flags).map_err(unwatchable)
     }
 
     /// Takes over a socket that a handler had.
@@ -71,17 +81,24 @@ impl Stream {
         Stream::new(&core, Socket::from_fd(stream.into())?, Flag::NONE)
     }
 
-    /// Takes over any connected stream socket, such as one of `UnixStream`. It becomes non-blocking.
+    /// Takes over any connected stream socket, such as one of `UnixStream`, or any other descriptor that the system can watch:
+    /// an end of a pipe, a terminal, a device. It becomes non-blocking, also for those that have a duplicate of it.
+    ///
+    /// What is no socket has no addresses. Its write side cannot be shut down by itself: its reader sees the end when the
+    /// descriptor closes, that is with the stream. Each read and write costs one more system call than a socket's. On Linux, the
+    /// signal SIGPIPE is blocked in this thread from then on, so that to write to a pipe without a reader is an error and
+    /// nothing else; elsewhere a program without Rust's runtime must ignore that signal by itself.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for what cannot be watched, such as a regular file or `/dev/null`, and for
+    /// a socket that is no stream.
     ///
     /// # Panics
     /// Outside a core.
     #[track_caller]
     pub fn from_fd(socket: OwnedFd) -> io::Result<Stream> {
         let core = crate::runtime::expect_current("Stream::from_fd");
-        let socket = Socket::from_fd(socket)?;
-        // Only where it is known to be TCP does a short read mean that there is no more.
-        let is_tcp = socket.local_address().is_ok_and(|address| !address.is_unix());
-        Stream::new(&core, socket, Flag::NONE.with(Flag::READ_ON, !is_tcp))
+        Stream::adopt(&core, socket)
     }
 
     /// Gives the socket to the standard library, in blocking mode, with the bytes that have been received and not read. One
@@ -110,6 +127,20 @@ impl Stream {
             unread
         });
         Ok((socket, unread))
+    }
+
+    /// Sends a part of a file as it is, and says how many bytes that was, as [`Conn::send_file`](crate::Conn::send_file) does.
+    ///
+    /// # Errors
+    /// Those of the socket and of the file; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the file ends before the range
+    /// does.
+    ///
+    /// # Cancel safety
+    /// Not safe: a part of the range may have been sent.
+    pub async fn send_file(&mut self, file: impl AsFd, range: impl RangeBounds<u64>) -> io::Result<u64> {
+        self.port().send_file(file.as_fd(), &range).await.map_err(|error| match error {
+            FileError::File(error) | FileError::Socket(error) => error,
+        })
     }
 
     /// The options of the socket below.
@@ -179,8 +210,8 @@ impl AsyncWrite for Stream {
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.port().poll_flushed(cx))?;
         Poll::Ready(match self.port().shutdown_write() {
-            // Who is gone need not be told.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            // Who is gone need not be told, and what is no socket can be told by its close only.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::Unsupported) => Ok(()),
             told => told,
         })
     }

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 /// still in cache, and what waits is not; to take turns after every read costs a streaming server half as much again.
 const STREAK: usize = 4 * 1024 * 1024;
 /// Bytes that all streaming sources together may bring before each of them is looked at, if one look each does not take
-/// more: it bounds how long the last one waits.
-const ROUND: usize = 64 * 1024 * 1024;
+/// more: it bounds how long the last one waits. 64 of them keep their whole streaks.
+const ROUND: usize = 64 * STREAK;
 
 /// Two queues. In the first are sources that were looked at for an event: each is looked at once in every turn, so that a
 /// message that has just come does not wait for those that stream. In the second are sources that stream: they take turns.
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_round_is_bounded_however_many_stream() {
-        const SOURCES: usize = 64;
+        const SOURCES: usize = 256;
         let mut again = Again::default();
         let keys = keys::<SOURCES>();
         keys.iter().for_each(|key| again.push_streaming(*key));

@@ -278,6 +278,17 @@ impl Core {
         self.sources().iter().for_each(|source| source.interrupt(how));
     }
 
+    /// Whether the server that this core belongs to has begun to end its connections; `false` too while it only accepts
+    /// nothing more.
+    pub(crate) fn ends_connections(&self) -> bool {
+        matches!(self.interrupted.get(), Some(Interrupt::Stop | Interrupt::Abort))
+    }
+
+    /// Whether it accepts connections no more.
+    pub(crate) fn accepts_nothing(&self) -> bool {
+        self.interrupted.get().is_some()
+    }
+
     /// Asks for the next event of a source.
     #[inline]
     pub(crate) fn arm(&self, key: Key, socket: BorrowedFd<'_>, interest: Readiness) {

@@ -149,6 +149,17 @@ impl Acceptor {
     }
 }
 
+/// Accepts what waits already at a listener that is not on the reactor yet.
+pub(super) fn accept_waiting(listener: &Listener, limits: &ConnectionLimits, mut deliver: impl FnMut(Incoming)) {
+    for _ in 0..limits::BACKLOG {
+        // What has failed here fails again where it is seen to.
+        let Accepted::Connection(socket, peer) = listener.accept() else { return };
+        if let Some(admission) = limits.admit() {
+            guarded(&mut deliver, Incoming { socket, peer, admission });
+        }
+    }
+}
+
 /// Calls what may call a user's function, that makes handlers or picks cores: a panic in it costs that connection only.
 pub(super) fn guarded(serve: &mut dyn FnMut(Incoming), incoming: Incoming) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| serve(incoming))) {

@@ -19,8 +19,9 @@ pub enum Balance {
     RoundRobin,
     /// The core with the fewest open connections.
     LeastConnections,
-    /// By the host that the connection comes from: all those of one host are on one core, and share what that core's
-    /// handlers share.
+    /// By the host that the connection comes from, or the name of its Unix socket: all those of one host are on one core, and
+    /// share what that core's handlers share. Unix sockets of clients mostly have no name: their connections go to one core
+    /// after the other.
     SourceHash,
     /// Any core.
     Random,
@@ -63,22 +64,26 @@ pub(super) struct Picker {
 
 impl Picker {
     pub(super) fn new(balance: Balance) -> Picker {
-        Picker { balance, next: 0 }
+        Picker::after(balance, 0)
+    }
+
+    /// One that has picked core `last` before.
+    pub(super) fn after(balance: Balance, last: usize) -> Picker {
+        Picker { balance, next: last }
     }
 
     /// One of the cores whose open connections are given, of which there is at least one.
     pub(super) fn pick(&mut self, peer: &Address, open: &[usize]) -> usize {
         let cores = open.len();
         match &self.balance {
-            Balance::Kernel | Balance::RoundRobin => {
-                self.next = (self.next + 1) % cores;
-                self.next
-            }
+            Balance::Kernel | Balance::RoundRobin => self.next_in_turn(cores),
             Balance::LeastConnections => {
                 // Beginning behind the last one, so that equals take turns.
                 self.next = (0..cores).map(|i| (self.next + 1 + i) % cores).min_by_key(|i| open[*i]).unwrap_or(0);
                 self.next
             }
+            // Nothing tells such peers apart, and together they are more than one core's.
+            Balance::SourceHash if peer.is_unnamed() => self.next_in_turn(cores),
             Balance::SourceHash => {
                 let mut hasher = DefaultHasher::new();
                 match peer.ip() {
@@ -90,6 +95,11 @@ impl Picker {
             Balance::Random => fastrand::usize(..cores),
             Balance::Custom(Choose(choose)) => choose(peer, open) % cores,
         }
+    }
+
+    fn next_in_turn(&mut self, cores: usize) -> usize {
+        self.next = (self.next + 1) % cores;
+        self.next
     }
 }
 
@@ -126,6 +136,13 @@ mod tests {
         many.sort();
         many.dedup();
         assert_eq!(many, [0, 1, 2, 3], "spread over all");
+    }
+
+    #[test]
+    fn a_source_hash_spreads_peers_that_have_no_name() {
+        let mut picker = Picker::new(Balance::SourceHash);
+        let picked: Vec<usize> = (0..4).map(|_| picker.pick(&Address::unnamed(), &[0; 4])).collect();
+        assert_eq!(picked, [1, 2, 3, 0]);
     }
 
     #[test]

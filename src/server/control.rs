@@ -1,5 +1,6 @@
 //! What reaches a server from outside.
 
+use super::attach::Attaching;
 use super::deadline::StopBy;
 use super::duplicate::Duplicable;
 use super::ended::End;
@@ -31,6 +32,8 @@ pub(super) struct Control {
     is_open: AtomicBool,
     /// A core has ended that was not told to stop.
     has_failed: AtomicBool,
+    /// What connections have that are brought to the running server.
+    pub(super) attaching: OnceLock<Attaching>,
     /// What is called when the server begins to stop has ended.
     hooks_over: AtomicBool,
     pub(super) end: End,

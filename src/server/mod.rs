@@ -1,6 +1,7 @@
 //! Servers: cores, listeners spread over them, and a graceful end.
 
 mod accept;
+mod attach;
 mod balance;
 mod bind;
 mod builder;

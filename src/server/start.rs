@@ -1,5 +1,6 @@
 //! From a server's parts to its running cores.
 
+use super::attach::Attaching;
 use super::balance::Balance;
 use super::config::Config;
 use super::control::{Control, CoreControl};
@@ -39,6 +40,7 @@ pub(super) fn run(config: Config, listening: Vec<Listening>, mut hooks: Hooks, c
         Listening::Datagrams(_) => None,
     });
     let limits = of_listeners.chain(server_limit.clone()).collect();
+    let _ = control.attaching.set(Attaching::new(&config, server_limit.clone()));
     let mut parts = parts(&config, cores, listening, server_limit)?;
     let (files, duplicable) = (std::mem::take(&mut parts.files), std::mem::take(&mut parts.duplicable));
     let remotes = prepared.iter().zip(&*intakes).map(|(core, intake)| CoreControl::new(core, intake.open.clone()));
@@ -125,10 +127,13 @@ fn parts(
         for (i, listener) in listeners.into_iter().enumerate() {
             of_cores[(number + i) % cores].push(listener);
         }
-        for (parts, listeners) in parts.of_cores.iter_mut().zip(of_cores) {
+        for (index, (parts, listeners)) in parts.of_cores.iter_mut().zip(of_cores).enumerate() {
+            // The first one was there before the others, and has all connections that have come meanwhile.
+            let has_early_ones = by_kernel && cores > 1 && index == number % cores;
             let balance = (!by_kernel && cores > 1).then(|| config.balance.clone());
             let (limits, refusal) = (limits.clone(), refusal.clone());
-            parts.streams.push(Part { number, start: listening.start(), limits, refusal, listeners, balance });
+            let start = listening.start();
+            parts.streams.push(Part { number, start, limits, refusal, listeners, balance, has_early_ones });
         }
         parts.files.push(listening.into_file());
     }

@@ -1,6 +1,6 @@
 //! What a server does on one core, from start to stop.
 
-use super::accept::{Acceptor, OpenAcceptors, guarded};
+use super::accept::{Acceptor, OpenAcceptors, accept_waiting, guarded};
 use super::balance::{Balance, Picker};
 use super::config::Config;
 use super::control::Control;
@@ -47,6 +47,8 @@ pub(super) struct Part {
     pub(super) listeners: Vec<Arc<Listener>>,
     /// How what is accepted is spread; `None`: it stays on the core that has accepted it.
     pub(super) balance: Option<Balance>,
+    /// Whether connections wait that the kernel could not spread yet.
+    pub(super) has_early_ones: bool,
 }
 
 pub(super) struct Worker {
@@ -87,10 +89,12 @@ impl Worker {
             };
             servers.borrow_mut().push(setup.map_err(panicked)?);
             for listener in part.listeners {
+                let all = intakes.clone();
                 let intakes = part.balance.is_some().then(|| intakes.clone());
                 let picker = Picker::new(part.balance.clone().unwrap_or_default());
                 let deliver = Deliver { listener: stream, here: index, servers: servers.clone(), intakes, picker };
-                acceptors.push((listener, part.limits.clone(), Refuser::new(part.refusal.clone()), deliver));
+                let early = part.has_early_ones.then(|| deliver.spread_over(&all));
+                acceptors.push((listener, part.limits.clone(), Refuser::new(part.refusal.clone()), deliver, early));
             }
         }
         spawn_local(take_in(intakes[index].clone(), servers.clone())).detach();
@@ -106,7 +110,10 @@ impl Worker {
                 return Ok(());
             }
             let accepting = Rc::<OpenAcceptors>::default();
-            for (listener, limits, refuser, mut deliver) in acceptors {
+            for (listener, limits, refuser, mut deliver, early) in acceptors {
+                if let Some(mut early) = early {
+                    accept_waiting(&listener, &limits, |incoming| early.deliver(incoming));
+                }
                 Acceptor::start(core, listener, limits, refuser, &accepting, move |incoming| {
                     deliver.deliver(incoming)
                 })?;
@@ -149,6 +156,12 @@ struct Deliver {
 }
 
 impl Deliver {
+    /// One for the same listener that gives to each core in turn.
+    fn spread_over(&self, intakes: &Intakes) -> Deliver {
+        let (servers, intakes) = (self.servers.clone(), Some(intakes.clone()));
+        Deliver { servers, intakes, picker: Picker::new(Balance::RoundRobin), listener: self.listener, here: self.here }
+    }
+
     fn deliver(&mut self, incoming: Incoming) {
         let there = match &self.intakes {
             Some(intakes) => {

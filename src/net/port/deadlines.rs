@@ -248,7 +248,7 @@ impl Port {
             (begun.end.get().filter(|_| waiting), Some(TimeLimit::Message)),
             // A connection that is paused waits for no message.
             (read.get().filter(|_| waiting && !self.has(Flag::PAUSED)), Some(TimeLimit::Read)),
-            (write.get().filter(|_| queued > 0), Some(TimeLimit::Write { queued })),
+            (write.get().filter(|_| queued > 0 || self.has(Flag::HELD)), Some(TimeLimit::Write { queued })),
             (stalled(), Some(TimeLimit::Write { queued })),
         ];
         let set = limits.into_iter().filter_map(|(deadline, limit)| deadline.map(|deadline| (deadline, limit)));

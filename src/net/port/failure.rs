@@ -57,6 +57,18 @@ impl Port {
         Some(message)
     }
 
+    /// Aborts the connection because its peer takes the messages of a group too slowly.
+    #[cold]
+    pub(crate) fn abort_as_too_slow(&self) {
+        self.rare().too_slow.set(true);
+        self.notify(Flag::ABORT);
+    }
+
+    #[cold]
+    pub(crate) fn is_too_slow(&self) -> bool {
+        self.rare.get().is_some_and(|rare| rare.too_slow.get())
+    }
+
     /// Neither direction works any more.
     #[cold]
     pub(crate) fn fail(&self, error: &io::Error) {

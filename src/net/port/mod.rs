@@ -10,6 +10,7 @@
 mod deadlines;
 mod encoding;
 mod failure;
+mod file;
 mod hand_over;
 mod input;
 mod output;
@@ -103,6 +104,8 @@ struct Rare {
     taker: Cell<Option<Taker>>,
     /// What is to be done when the encoder is free.
     deferred: Cell<Vec<Deferred>>,
+    /// The peer takes messages too slowly for a group that does not wait.
+    too_slow: Cell<bool>,
     /// What an encoder said when it panicked outside of the connection's task.
     panic: Cell<Option<String>>,
 }

@@ -36,7 +36,7 @@ impl Port {
 
     /// Whether nothing is queued, and nobody watches writes.
     pub(crate) fn is_unused(&self) -> bool {
-        !self.has(Flag::BLOCKED.or(Flag::WATCHED).or(Flag::FLUSHING)) && self.queued() == 0
+        !self.has(Flag::BLOCKED.or(Flag::WATCHED).or(Flag::FLUSHING).or(Flag::HELD)) && self.queued() == 0
     }
 
     #[inline]
@@ -100,7 +100,7 @@ impl Port {
 
     /// Writes as much of the queue as the socket takes.
     pub(crate) fn flush(&self) {
-        if self.has(Flag::BLOCKED) {
+        if self.has(Flag::BLOCKED.or(Flag::HELD)) {
             return self.stays_queued();
         }
         let Some(mut queue) = self.outbound.take() else { return };
@@ -199,7 +199,7 @@ impl Port {
         self.core.pool.borrow_mut().give_outbound(queue);
     }
 
-    fn block(&self) {
+    pub(super) fn block(&self) {
         self.state.set(Flag::BLOCKED);
         self.arm();
         if self.has(Flag::TIMED) {
@@ -273,7 +273,7 @@ impl Port {
         self.flush();
         match self.failure() {
             Some(error) => Poll::Ready(Err(error)),
-            None if self.queued() <= mark => Poll::Ready(Ok(())),
+            None if self.queued() <= mark && !self.has(Flag::HELD) => Poll::Ready(Ok(())),
             None => {
                 self.register_writer(cx);
                 Poll::Pending
@@ -344,10 +344,19 @@ impl Port {
         self.tell_of_end_of_output();
     }
 
-    /// Tells the peer that nothing more will come.
+    /// Tells the peer that nothing more will come. What is no socket refuses that: its end is its close.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        self.shut();
-        self.socket.shutdown_write()
+        let told = self.socket.shutdown_write();
+        match &told {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                if self.has(Flag::DISCARD) {
+                    // A close is not to wait for the end of a peer that waits for this one's.
+                    self.state.set(Flag::ENDED);
+                }
+            }
+            _ => self.shut(),
+        }
+        told
     }
 }
 
@@ -358,7 +367,7 @@ impl Direct for Port {
 
     fn write_through(&self, queue: &mut Outbound, bytes: &[u8]) -> usize {
         // Who watches is called by a flush: here the encoder and the queue are in use, and a watcher may send.
-        let closed_to_output = Flag::BLOCKED.or(Flag::SHUT).or(Flag::WATCHED).or(Flag::FLUSHING);
+        let closed_to_output = Flag::BLOCKED.or(Flag::SHUT).or(Flag::WATCHED).or(Flag::FLUSHING).or(Flag::HELD);
         if self.has(closed_to_output) || self.is_failed() {
             return 0;
         }
