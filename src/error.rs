@@ -14,6 +14,9 @@ type Boxed = Box<dyn StdError + Send + Sync + 'static>;
 
 /// Any error of this library or of a handler.
 ///
+/// Its text does not repeat what has caused it: `{}` writes the error alone, `{:#}` with all its causes in one line, and `{:?}`,
+/// which is what `main` prints, with a line for each.
+///
 /// `?` makes it from every type that is a [`std::error::Error`] and `Send + Sync + 'static`. For that it is none itself;
 /// [`Error::into_boxed`] makes one of it. A `Box<dyn std::error::Error + Send + Sync>` is no such type either, and goes through
 /// [`Error::Other`]: `.map_err(Error::Other)?`.
@@ -92,10 +95,18 @@ impl Error {
 
     /// The error behind this one, if it is an `E`.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
-        self.source()?.downcast_ref()
+        self.behind()?.downcast_ref()
     }
 
+    /// What has caused this, which its own text does not say.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Error::Bind { .. } | Error::Connect { .. } | Error::Encode(_) => self.behind(),
+            _ => self.behind()?.source(),
+        }
+    }
+
+    fn behind(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Error::Closed
             | Error::Busy
@@ -143,35 +154,50 @@ impl From<Error> for Box<dyn StdError> {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        let text = match self {
             Error::Closed => f.write_str("the connection is closed"),
-            Error::Io(error) => error.fmt(f),
-            Error::Address(error) => error.fmt(f),
-            Error::Bind { address, source } => write!(f, "can not listen on {address}: {source}"),
-            Error::Connect { address, source } => write!(f, "can not connect to {address}: {source}"),
+            Error::Io(error) => write!(f, "{error}"),
+            Error::Address(error) => write!(f, "{error}"),
+            Error::Bind { address, .. } => write!(f, "cannot listen on {address}"),
+            Error::Connect { address, .. } => write!(f, "cannot connect to {address}"),
             Error::Busy => f.write_str("too much is under way to other cores already"),
             Error::OnCore => f.write_str("this would block a core, which must not wait"),
             Error::NotRunning => f.write_str("the server does not run, or has no such core"),
             Error::TooManyConnections => f.write_str("as many connections are open as may be"),
             Error::StopServer { within } => write!(f, "the server is to stop within {within:?}"),
-            Error::Encode(error) => write!(f, "can not send this message: {error}"),
-            Error::Protocol(error) => error.fmt(f),
-            Error::Other(error) => error.fmt(f),
-        }
+            Error::Encode(_) => f.write_str("cannot send this message"),
+            Error::Protocol(error) => write!(f, "{error}"),
+            Error::Other(error) => write!(f, "{error}"),
+        };
+        text?;
+        if f.alternate() { causes(self.source(), ": ", f) } else { Ok(()) }
+    }
+}
+
+/// Writes what has caused an error, and what that.
+fn causes(mut cause: Option<&(dyn StdError + 'static)>, separator: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    while let Some(error) = cause {
+        write!(f, "{separator}{error}")?;
+        cause = error.source();
+    }
+    Ok(())
+}
+
+/// An error of any type with all that has caused it, for a line of text.
+struct WithCauses<'a, E>(&'a E);
+
+impl<E: StdError> fmt::Display for WithCauses<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        causes(self.0.source(), ": ", f)
     }
 }
 
 /// What `main` prints: the error in words, then what caused it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)?;
-        // What stands in the text already is not repeated; what lies deeper is.
-        let mut cause = self.source().and_then(StdError::source);
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        write!(f, "{self}")?;
+        causes(self.source(), "\n  caused by: ", f)
     }
 }
 
@@ -345,14 +371,15 @@ impl CloseReason {
     }
 }
 
+/// The reason, with all that has caused it.
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CloseReason::EndOfStream => f.write_str("end of stream"),
             CloseReason::Closed => f.write_str("closed here"),
-            CloseReason::Reset(error) => write!(f, "reset: {error}"),
-            CloseReason::Protocol(error) => write!(f, "protocol error: {error}"),
-            CloseReason::Handler(error) => write!(f, "handler error: {error}"),
+            CloseReason::Reset(error) => write!(f, "reset: {}", WithCauses(error)),
+            CloseReason::Protocol(error) => write!(f, "protocol error: {}", WithCauses(error)),
+            CloseReason::Handler(error) => write!(f, "handler error: {error:#}"),
             CloseReason::Panic(message) => write!(f, "panic: {message}"),
             CloseReason::Timeout(limit) => write!(f, "timeout: {limit}"),
             CloseReason::TooSlow => f.write_str("too slow for its group"),

@@ -5,11 +5,11 @@
 
 use std::fmt;
 
-/// How many low bits of a key are the index; the rest is the generation.
+/// How many low bits of a raw key are the index; the rest is the generation, or what there is room for of it.
 const INDEX_BITS: u32 = if usize::BITS == 64 { 32 } else { 20 };
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
-/// What a generation wraps at.
-const GENERATION_MASK: u32 = (usize::MAX >> INDEX_BITS) as u32;
+/// The part of a generation that a raw key has: all of it where pointers have 64 bits.
+const RAW_GENERATION: u32 = (usize::MAX >> INDEX_BITS) as u32;
 
 const CHUNK_BITS: u32 = 10;
 const CHUNK: usize = 1 << CHUNK_BITS;
@@ -19,35 +19,49 @@ const NONE: u32 = INDEX_MASK as u32;
 
 /// Where a value stands in [`Slots`], and which of all that stood there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Key(usize);
+pub(crate) struct Key(u64);
 
 impl Key {
     #[inline]
     fn new(index: u32, generation: u32) -> Key {
-        Key((generation as usize) << INDEX_BITS | index as usize)
+        Key(u64::from(generation) << 32 | u64::from(index))
     }
 
     /// The slot, for tables and lists that run beside this one. At any time at most one valid key has it.
     #[inline]
     pub(crate) fn index(self) -> u32 {
-        (self.0 & INDEX_MASK) as u32
+        self.0 as u32
     }
 
     #[inline]
     fn generation(self) -> u32 {
-        (self.0 >> INDEX_BITS) as u32
+        (self.0 >> 32) as u32
     }
 
-    /// As one number, for the kernel to carry. Never `usize::MAX`, which a poller keeps for itself.
+    /// As one number. Never `u64::MAX`.
     #[inline]
-    pub(crate) fn raw(self) -> usize {
+    pub(crate) fn number(self) -> u64 {
         self.0
     }
 
-    /// The inverse of [`Key::raw`]. Of another number it makes a key that finds nothing or an arbitrary value, no worse.
+    /// The inverse of [`Key::number`]. Of another number it makes a key that finds nothing or an arbitrary value, no worse.
     #[inline]
-    pub(crate) fn from_raw(raw: usize) -> Key {
-        Key(raw)
+    pub(crate) fn from_number(number: u64) -> Key {
+        Key(number)
+    }
+
+    /// The key that is the whole of this raw one, which it is where pointers have 64 bits.
+    #[inline]
+    pub(crate) fn from_raw(raw: usize) -> Option<Key> {
+        (usize::BITS == 64).then_some(Key(raw as u64))
+    }
+
+    /// As a number for the kernel to carry, which [`Slots::key_of_raw`] takes back. Never `usize::MAX`, which a poller keeps for
+    /// itself. Where pointers have 32 bits, it has the last 12 of the generation: enough for events, which are handled in the turn
+    /// that brings them, and not for what is kept.
+    #[inline]
+    pub(crate) fn raw(self) -> usize {
+        (self.generation() as usize) << INDEX_BITS | self.index() as usize
     }
 }
 
@@ -150,6 +164,16 @@ impl<T> Slots<T> {
         Some(self.remove_at(key.index()))
     }
 
+    /// The key that [`Key::raw`] has shortened. Of another number it makes a key that finds nothing or an arbitrary value.
+    #[inline]
+    pub(crate) fn key_of_raw(&self, raw: usize) -> Key {
+        let (index, generation) = ((raw & INDEX_MASK) as u32, (raw >> INDEX_BITS) as u32);
+        // The rest of the generation is that of the slot, as it is now.
+        let slot =
+            self.chunks.get(index as usize >> CHUNK_BITS).and_then(|chunk| chunk.get(index as usize & (CHUNK - 1)));
+        Key::new(index, slot.map_or(0, |slot| slot.generation & !RAW_GENERATION) | generation)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.chunks.iter().enumerate().flat_map(|(chunk, slots)| {
             slots.iter().enumerate().filter_map(move |(offset, slot)| {
@@ -178,7 +202,7 @@ impl<T> Slots<T> {
         let free = self.free;
         let slot = self.slot_mut(index);
         let value = slot.value.take().expect("a slot in use");
-        slot.generation = slot.generation.wrapping_add(1) & GENERATION_MASK;
+        slot.generation = slot.generation.wrapping_add(1);
         slot.next_free = free;
         self.free = index;
         self.len -= 1;

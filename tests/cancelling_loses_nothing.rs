@@ -111,7 +111,7 @@ fn a_connect_that_is_dropped_closes_its_socket() {
 fn nobody_there_is_an_error_that_names_the_address() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = block_on(connect(address)).unwrap_err();
-    assert_eq!(error.to_string(), format!("can not connect to {address}: Connection refused (os error 111)"));
+    assert_eq!(format!("{error:#}"), format!("cannot connect to {address}: Connection refused (os error 111)"));
     assert!(matches!(
         block_on(connect("tcp://no.such.host.invalid:1")),
         Err(Error::Address(_) | Error::Connect { .. })

@@ -85,9 +85,9 @@ fn where_nobody_answers_the_error_says_where_and_why() {
     let (one, other) = (refusal(), refusal());
     block_on(async {
         let error = connect(one).await.unwrap_err();
-        assert!(error.to_string().starts_with(&format!("can not connect to {one}: ")), "{error}");
+        assert!(format!("{error:#}").starts_with(&format!("cannot connect to {one}: ")), "{error}");
         let error = Connector::to_any_of([one, other]).connect().await.unwrap_err();
-        assert!(error.to_string().starts_with(&format!("can not connect to any of [{one}, {other}]: ")), "{error}");
+        assert!(format!("{error:#}").starts_with(&format!("cannot connect to any of [{one}, {other}]: ")), "{error}");
         assert!(Connector::to_any_of([]).connect().await.is_err());
         let error = connect("tcp://no-such-host.invalid:1").await.unwrap_err();
         assert!(matches!(error, Error::Address(_)), "{error}");

@@ -236,7 +236,7 @@ fn too_long_is_an_error_that_says_so() {
         let socket = UdpSocket::bind("udp://127.0.0.1:0").await.unwrap();
         let to = socket.local_addr().unwrap();
         let error = socket.send_to(&[0; 65_508], to).await.unwrap_err();
-        assert_eq!(error.to_string(), "expected at most 65507 bytes for a datagram, met 65508");
+        assert_eq!(error.to_string(), "expected at most 65507 bytes for a datagram, found 65508");
         let error = socket.sender().try_send_to(vec![0; 65_508], to).unwrap_err();
         assert!(matches!(error, Error::Io(_)));
     });
@@ -358,11 +358,11 @@ fn a_taken_port_and_a_wrong_address_are_refused() {
     let taken = StdSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let error = Server::new().listen_udp(address, || Echo).unwrap_err();
-    assert!(error.to_string().starts_with(&format!("can not listen on {address}: ")), "{error}");
+    assert!(format!("{error:#}").starts_with(&format!("cannot listen on {address}: ")), "{error}");
     let error = Server::new().listen_udp("tcp://127.0.0.1:0", || Echo).unwrap_err();
-    assert_eq!(error.to_string(), "expected udp, met tcp");
+    assert_eq!(error.to_string(), "expected udp, found tcp");
     let error = Server::new().listen("udp://127.0.0.1:0", Lines::default(), || Upper).unwrap_err();
-    assert_eq!(error.to_string(), "expected tcp or unix, met udp");
+    assert_eq!(error.to_string(), "expected tcp or unix, found udp");
 }
 
 /// Joins a group, and tells what it hears.
@@ -555,4 +555,56 @@ fn datagram_that_a_subscriber_sends_when_told_of_a_lost_one_leaves() {
 fn datagrams_that_are_lost_and_sent_again_leave_the_core_to_others() {
     // Each one that is lost has another one sent that is lost.
     lose(1, SocketAddr::from(([127, 0, 0, 1], 0)), 1_000);
+}
+
+#[test]
+fn no_host_is_both_families_and_peers_of_ipv4_are_answered() {
+    let has_v6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
+    let hosts: &[&str] = if has_v6 { &["127.0.0.1", "::1"] } else { &["127.0.0.1"] };
+    for cores in CORES {
+        let server = Running::start(Server::new().cores(cores).listen_udp("udp://:0", || Echo).unwrap());
+        let port = server.address.port().unwrap();
+        for host in hosts {
+            let peer = std::net::UdpSocket::bind((*host, 0)).unwrap();
+            peer.set_read_timeout(Some(PATIENCE)).unwrap();
+            peer.send_to(b"hello", (*host, port)).unwrap();
+            let mut back = [0; 5];
+            let (n, from) = peer.recv_from(&mut back).unwrap();
+            assert_eq!((&back[..n], from), (&b"hello"[..], (host.parse::<std::net::IpAddr>().unwrap(), port).into()));
+        }
+    }
+    block_on(async {
+        let mut server = UdpSocket::bind("udp://:0").await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.send_to(b"hello", ("127.0.0.1", port)).unwrap();
+        let (_, from) = server.recv_from().await.unwrap();
+        assert_eq!(from.addr(), peer.local_addr().unwrap());
+        let mut client = UdpSocket::connect(format!("udp://:{port}")).await.unwrap();
+        client.send(b"ping").await.unwrap();
+        let (datagram, from) = server.recv_from().await.unwrap();
+        assert_eq!((datagram, from.addr()), (&b"ping"[..], client.local_addr().unwrap()));
+        // Several at once go another way.
+        for _ in 0..3 {
+            server.send_to(b"pong", from).await.unwrap();
+        }
+        for _ in 0..3 {
+            assert_eq!(client.recv_from().await.unwrap().0, b"pong");
+        }
+    });
+}
+
+#[test]
+fn udp6_leaves_ipv4_to_others() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        return;
+    }
+    block_on(async {
+        let six = UdpSocket::bind("udp6://:0").await.unwrap();
+        let port = six.local_addr().unwrap().port();
+        UdpSocket::bind(format!("udp4://:{port}")).await.unwrap();
+    });
+    let six = Server::new().cores(2).listen_udp("udp6://:0", || Echo).unwrap();
+    let port = six.local_addrs()[0].port().unwrap();
+    Server::new().cores(2).listen_udp(format!("udp4://:{port}"), || Echo).unwrap();
 }

@@ -61,12 +61,12 @@ fn what_nobody_takes_has_a_limit_and_no_end() {
     let server = serve(1, Peek::with_max(100), move || Prefixed(sender.clone()));
     let mut stream = server.connect();
     stream.write_all(&[255; 100]).unwrap();
-    assert_eq!(closed.next(), "protocol error: expected the end of a frame within 100 bytes, met none in 100");
+    assert_eq!(closed.next(), "protocol error: expected the end of a frame within 100 bytes, found none in 100");
     let mut stream = server.connect();
     stream.write_all(&[9; 5]).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let reason = closed.next();
-    assert_eq!(reason, "protocol error: expected the rest of a frame, met the end of the stream after 5 bytes of it");
+    assert_eq!(reason, "protocol error: expected the rest of a frame, found the end of the stream after 5 bytes of it");
 }
 
 #[test]

@@ -15,8 +15,8 @@ use support::handlers::{Echo, EchoLines};
 use support::*;
 use tiderace::codec::{Lines, Peek, Raw, Unread};
 use tiderace::{
-    Address, Balance, Bind, CloseReason, Conn, ConnectionId, Error, Handler, KeepAlive, Refusal, Result, Server,
-    ServerHandle, block_on, connect,
+    Address, AddressError, Balance, Bind, CloseReason, Conn, ConnectionId, DatagramHandler, Error, Handler, KeepAlive,
+    Peer, Refusal, Result, Server, ServerHandle, UdpSocket, block_on, connect,
 };
 
 /// Says on which core and by which listener each connection comes, and what its socket's options are.
@@ -422,13 +422,13 @@ fn a_duplicate_of_a_listener_outlives_its_server() {
 #[test]
 fn addresses_say_what_is_wrong_with_them() {
     for (address, complaint) in [
-        ("http://localhost:80", "expected tcp, udp or unix before ://, met http"),
-        ("udp://127.0.0.1:0", "expected tcp or unix, met udp"),
-        ("tcp://127.0.0.1", "expected HOST:PORT, met \"127.0.0.1\""),
-        ("tcp://127.0.0.1:99999", "expected HOST:PORT, met \"127.0.0.1:99999\""),
+        ("http://localhost:80", "expected tcp, udp or unix before ://, found http"),
+        ("udp://127.0.0.1:0", "expected tcp or unix, found udp"),
+        ("tcp://127.0.0.1", "expected HOST:PORT, found \"127.0.0.1\""),
+        ("tcp://127.0.0.1:99999", "expected HOST:PORT, found \"127.0.0.1:99999\""),
         ("tcp6://127.0.0.1:0", "127.0.0.1:0 has no address of the asked family"),
-        ("tcp://127.0.0.1:0?reuse=yes", "expected reuseport=true or reuseport=false, met \"reuse=yes\""),
-        ("unix://", "expected a path or @NAME, met \"\""),
+        ("tcp://127.0.0.1:0?reuse=yes", "expected reuseport=true or reuseport=false, found \"reuse=yes\""),
+        ("unix://", "expected a path or @NAME, found \"\""),
     ] {
         let error = Server::new().listen(address, Raw, || Echo).unwrap_err();
         assert_eq!(error.to_string(), complaint);
@@ -644,4 +644,156 @@ fn both_families_may_have_a_port_each() {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     echoes(&mut stream, b"four");
     until("it is there", || four.handle.connections() == 1);
+}
+
+/// Whether this host has IPv6.
+fn has_v6() -> bool {
+    TcpListener::bind("[::1]:0").is_ok()
+}
+
+/// Says who has come, and echoes.
+#[derive(Clone)]
+struct Whence(Sender<(Address, Address)>);
+
+impl Handler for Whence {
+    type Codec = Raw;
+
+    async fn on_open(&mut self, conn: &mut Conn<Raw>) -> Result {
+        self.0.send((conn.peer_addr()?.clone(), conn.local_addr()?))?;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
+        conn.send(bytes).await
+    }
+}
+
+#[test]
+fn no_host_is_every_interface_by_both_families() {
+    for cores in CORES {
+        for balance in [Balance::Kernel, Balance::RoundRobin] {
+            let (tell, told) = events();
+            let whence = Whence(tell);
+            let server = Server::new().cores(cores).balance(balance);
+            let server = Running::start(server.listen("tcp://:0", Raw, move || whence.clone()).unwrap());
+            let port = server.address.port().unwrap();
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            echoes(&mut stream, b"four");
+            let (peer, local) = told.next();
+            assert_eq!(peer.to_string(), stream.local_addr().unwrap().to_string());
+            assert_eq!(local.to_string(), format!("127.0.0.1:{port}"));
+            if has_v6() {
+                let mut stream = TcpStream::connect(("::1", port)).unwrap();
+                echoes(&mut stream, b"six");
+                assert_eq!(told.next().0.to_string(), stream.local_addr().unwrap().to_string());
+            }
+            // The text that it listens on is a place to connect to.
+            tiderace::block_on(async {
+                for to in [format!("tcp://:{port}"), format!("tcp4://:{port}"), server.address.to_string()] {
+                    connect(to).await.unwrap();
+                    told.next();
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn no_host_takes_the_port_of_both_families() {
+    let server = Server::new().cores(1).listen("tcp://:0", Raw, || Echo).unwrap();
+    let port = server.local_addrs()[0].port().unwrap();
+    for taken in [format!("tcp://:{port}"), format!("tcp4://:{port}"), format!("tcp://0.0.0.0:{port}")] {
+        let error = Server::new().listen(&taken, Raw, || Echo).unwrap_err();
+        let Error::Bind { address, source } = &error else { panic!("{error}") };
+        assert_eq!((address, source.kind()), (&taken, std::io::ErrorKind::AddrInUse));
+    }
+}
+
+#[test]
+fn source_hash_sees_the_address_of_ipv4() {
+    const CORES: usize = 4;
+    let core_of = |on: &str| {
+        let (tell, told) = events();
+        let place = Where(tell);
+        let server = Server::new().cores(CORES).balance(Balance::SourceHash);
+        let server = Running::start(server.listen(on, Raw, move || place.clone()).unwrap());
+        let port = server.address.port().unwrap();
+        let _stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        told.next().0
+    };
+    assert_eq!(core_of("tcp://:0"), core_of("tcp4://:0"));
+}
+
+#[test]
+fn options_that_do_not_apply_are_refused_by_name() {
+    let folder = folder();
+    let unix = format!("unix://{}", folder.path().join("options.sock").display());
+    type Set = fn(Bind) -> Bind;
+    let of_streams: [(&str, Set); 4] = [
+        ("no_delay", |bind| bind.no_delay(true)),
+        ("keep_alive", |bind| bind.keep_alive(KeepAlive::after(Duration::from_secs(9)))),
+        ("linger", |bind| bind.linger(Duration::ZERO)),
+        ("reuse_address", |bind| bind.reuse_address(true)),
+    ];
+    let of_unix: [(&str, Set); 2] =
+        [("reuse_port", |bind| bind.reuse_port(true)), ("device", |bind| bind.device("lo"))];
+    for (option, set) in of_streams.into_iter().chain(of_unix) {
+        let error = Server::new().listen(set(Bind::to(&unix).unwrap()), Raw, || Echo).unwrap_err();
+        assert_eq!(error.to_string(), format!("{option} does not apply to a Unix socket"));
+        assert!(!folder.path().join("options.sock").exists());
+    }
+    assert!(Server::new().listen(format!("{unix}?reuseport=true"), Raw, || Echo).is_err());
+    let of_connections: [(&str, Set); 2] =
+        [("backlog", |bind| bind.backlog(7)), ("max_connections", |bind| bind.max_connections(7))];
+    for (option, set) in of_streams.into_iter().take(3).chain(of_connections) {
+        let bind = set(Bind::to("udp://127.0.0.1:0").unwrap());
+        let error = Server::new().listen_udp(bind, || Deaf).unwrap_err();
+        assert!(matches!(error, Error::Address(AddressError::Inapplicable { option: named, .. }) if named == option));
+    }
+}
+
+/// Hears datagrams, and does nothing with them.
+struct Deaf;
+
+impl DatagramHandler for Deaf {
+    async fn on_datagram(&mut self, _: &UdpSocket, _: &[u8], _: Peer) -> Result {
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn reuse_address_lets_several_hear_the_same_port() {
+    let bind = |address: &Address, reuse| Bind::to(address).unwrap().reuse_address(reuse).reuse_port(false);
+    let any = "127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into();
+    let first = Server::new().cores(1).listen_udp(bind(&any, true), || Deaf).unwrap();
+    let address = first.local_addrs()[0].clone();
+    Server::new().cores(1).listen_udp(bind(&address, false), || Deaf).unwrap_err();
+    let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    other.set_reuse_address(true).unwrap();
+    other.bind(&address.as_socket().unwrap().into()).unwrap();
+}
+
+#[test]
+fn stale_socket_file_is_replaced_by_one_server_of_several_that_begin_at_once() {
+    const SERVERS: usize = 4;
+    let folder = folder();
+    let path = folder.path().join("stale.sock");
+    let address = format!("unix://{}", path.display());
+    for round in 0..200 {
+        drop(UnixListener::bind(&path).unwrap());
+        let barrier = std::sync::Barrier::new(SERVERS);
+        let begun: Vec<Server> = std::thread::scope(|scope| {
+            let begin = || {
+                barrier.wait();
+                Server::new().cores(1).listen(&address, Raw, || Echo)
+            };
+            let threads: Vec<_> = (0..SERVERS).map(|_| scope.spawn(begin)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap().ok()).collect()
+        });
+        assert_eq!(begun.len(), 1, "in round {round}");
+        UnixStream::connect(&path).unwrap();
+        drop(begun);
+        assert!(!path.exists());
+    }
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::*;
-use tiderace::codec::{LengthDelimited, Lines};
+use tiderace::codec::{LengthDelimited, Lines, Raw};
 use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, Server, SlowMember};
 
 /// Does what a line says.
@@ -61,8 +61,11 @@ fn by_the_peer_by_the_handler_by_a_fault() {
             (b"fail\nignored\n", "handler error: as told"),
             (b"parse\n", "handler error: invalid digit found in string"),
             (b"panic\nignored\n", "panic: as told"),
-            (b"\xff\n", "protocol error: expected UTF-8, met invalid utf-8 sequence of 1 bytes from index 0"),
-            (&long_line, "protocol error: expected a frame of at most 100 bytes, met 4096"),
+            (
+                b"\xff\n",
+                "protocol error: expected UTF-8, found other bytes: invalid utf-8 sequence of 1 bytes from index 0",
+            ),
+            (&long_line, "protocol error: expected a frame of at most 100 bytes, found 4096"),
             (b"", "end of stream"),
         ];
         for (sent, reason) in cases {
@@ -73,8 +76,8 @@ fn by_the_peer_by_the_handler_by_a_fault() {
             assert!(!answers.ends_with(b"ignored\n"), "{reason}");
             let told = ended.next();
             // How much of the long line came with the first read is the system's choice.
-            let told = if sent.len() > 100 { told.split(", met").next().unwrap().to_owned() } else { told };
-            assert_eq!(told, reason.split(", met 4096").next().unwrap());
+            let told = if sent.len() > 100 { told.split(", found").next().unwrap().to_owned() } else { told };
+            assert_eq!(told, reason.split(", found 4096").next().unwrap());
         }
         assert!(ended.is_quiet(), "one on_close each");
     }
@@ -211,12 +214,12 @@ fn by_an_announced_giant_and_by_a_frame_that_broke_off() {
         let server = serve(cores, LengthDelimited::default(), move || quiet.clone());
         let mut stream = server.connect();
         stream.write_all(&[0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5, 6]).unwrap();
-        assert_eq!(ended.next(), "protocol error: expected a frame of at most 65536 bytes, met 4294967295");
+        assert_eq!(ended.next(), "protocol error: expected a frame of at most 65536 bytes, found 4294967295");
 
         let mut stream = server.connect();
         stream.write_all(&[0, 0, 0, 9, 1, 2]).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let reason = "protocol error: expected the rest of a frame, met the end of the stream after 6 bytes of it";
+        let reason = "protocol error: expected the rest of a frame, found the end of the stream after 6 bytes of it";
         assert_eq!(ended.next(), reason);
     }
 }
@@ -240,10 +243,79 @@ fn a_taken_port_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let error = Server::new().listen(address, Lines::default(), || -> Puppet { unreachable!() }).unwrap_err();
-    assert_eq!(error.to_string(), format!("can not listen on {address}: Address already in use (os error 98)"));
+    assert_eq!(format!("{error:#}"), format!("cannot listen on {address}: Address already in use (os error 98)"));
 
     // Two of ours do not share a port by accident either.
     let (first, _ended, _handles) = puppets(2);
     let error = Server::new().listen(&first.address, Lines::default(), || -> Puppet { unreachable!() }).unwrap_err();
     assert!(matches!(error, Error::Bind { .. }), "{error}");
+}
+
+/// Everything that an error says, with what has caused it.
+fn chain(error: Error) -> Vec<String> {
+    let error = error.into_boxed();
+    let (mut texts, mut source) = (vec![error.to_string()], error.source());
+    while let Some(cause) = source {
+        texts.push(cause.to_string());
+        source = cause.source();
+    }
+    texts
+}
+
+fn io_error() -> std::io::Error {
+    std::io::Error::from(std::io::ErrorKind::ConnectionRefused)
+}
+
+#[test]
+fn errors_say_each_thing_once() {
+    let not_utf8 = || tiderace::codec::Error::NotUtf8(std::str::from_utf8(&[0xff][..]).unwrap_err());
+    let protocol = || tiderace::codec::ProtocolError::Decode(not_utf8().into());
+    let address = "127.0.0.1:1".to_owned();
+    let long = format!("unix://{}", "x".repeat(1000));
+    let errors = [
+        (Error::Bind { address: address.clone(), source: io_error() }, 2),
+        (Error::Connect { address, source: io_error() }, 2),
+        (Error::Encode(not_utf8().into()), 2),
+        (Error::from(protocol()), 2),
+        (Error::from(not_utf8()), 2),
+        (Error::from(io_error()), 1),
+        (Server::new().listen(long, Raw, || handlers::Echo).unwrap_err(), 2),
+    ];
+    for (error, length) in errors {
+        let (line, lines) = (format!("{error:#}"), format!("{error:?}"));
+        let texts = chain(error);
+        assert!(texts.len() >= length, "{texts:?}");
+        for (i, text) in texts.iter().enumerate() {
+            assert!(texts[i + 1..].iter().all(|cause| !text.contains(cause)), "{texts:?}");
+        }
+        assert!(line.ends_with(&texts[1..].join(": ")) && lines.ends_with(&texts[1..].join("\n  caused by: ")));
+        assert!(texts.iter().all(|text| line.matches(text.as_str()).count() == 1), "{line}");
+    }
+    let reason = CloseReason::Protocol(protocol());
+    let why = std::str::from_utf8(&[0xff][..]).unwrap_err();
+    assert_eq!(reason.to_string(), format!("protocol error: expected UTF-8, found other bytes: {why}"));
+    let reason = CloseReason::Handler(Error::Encode(not_utf8().into()));
+    let text = format!("handler error: cannot send this message: expected UTF-8, found other bytes: {why}");
+    assert_eq!(reason.to_string(), text);
+}
+
+#[test]
+fn outside_a_core_it_is_said_what_was_called() {
+    fn panic_of(future: impl Future<Output: Sized>) -> String {
+        let polled = std::panic::AssertUnwindSafe(|| drop(futures_lite::future::block_on(future)));
+        *std::panic::catch_unwind(polled).unwrap_err().downcast::<String>().unwrap()
+    }
+
+    let connector = tiderace::Connector::new("tcp://127.0.0.1:1").unwrap();
+    assert!(panic_of(tiderace::connect("tcp://127.0.0.1:1")).starts_with("connect needs a core"));
+    assert!(panic_of(connector.connect()).starts_with("Connector::connect needs a core"));
+    let serve = async { connector.clone().serve(Raw, tiderace::Backoff::default(), || handlers::Echo) };
+    assert!(panic_of(serve).starts_with("Connector::serve needs a core"));
+    assert!(panic_of(tiderace::UdpSocket::bind("udp://:0")).starts_with("UdpSocket::bind needs a core"));
+    assert!(panic_of(tiderace::UdpSocket::connect("udp://:1")).starts_with("UdpSocket::connect needs a core"));
+    #[cfg(feature = "websocket")]
+    {
+        let connector = tiderace::websocket::WebSocketConnector::new("ws://127.0.0.1:1").unwrap();
+        assert!(panic_of(connector.connect()).starts_with("WebSocketConnector::connect needs a core"));
+    }
 }

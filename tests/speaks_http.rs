@@ -409,7 +409,7 @@ fn bodies_stream_whatever_their_length() {
     stream.shutdown(Shutdown::Write).unwrap();
     assert!(read_to_end(&mut stream).is_empty());
     let reason = closed.next();
-    assert_eq!(reason, "protocol error: expected the rest of a frame, met the end of the stream after 0 bytes of it");
+    assert_eq!(reason, "protocol error: expected the rest of a frame, found the end of the stream after 0 bytes of it");
 }
 
 #[test]

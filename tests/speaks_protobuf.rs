@@ -116,7 +116,7 @@ fn envelopes_are_those_of_gev() {
         assert!(envelope.is::<Note>() && !envelope.is::<Bare>());
         envelope.open::<Bare>().unwrap_err()
     });
-    let expected = ProtobufError::Other { expected: "Note".into(), met: "test.notes.Note".into() };
+    let expected = ProtobufError::Other { expected: "Note".into(), found: "test.notes.Note".into() };
     assert_eq!(other.unwrap(), [expected]);
 }
 

@@ -183,10 +183,10 @@ fn who_breaks_the_protocol_is_told_and_closed_and_nobody_else() {
     let server = serve(1, codec, move || Listener(sender.clone()));
     let mut other = server.connect();
     for (wrong, why) in [
-        ("*1\r\n$99999999999\r\n", "at most 1024 bytes, met 99999999999"),
+        ("*1\r\n$99999999999\r\n", "at most 1024 bytes, found 99999999999"),
         ("*1\r\n$99999999999999999999\r\n", "a length"),
-        ("*9\r\n", "at most 8 arguments, met 9"),
-        ("*1\r\n:4\r\n", "expected '$', met ':'"),
+        ("*9\r\n", "at most 8 arguments, found 9"),
+        ("*1\r\n:4\r\n", "expected '$', found ':'"),
         ("*1\r\n$-2\r\n", "a length"),
         ("*x\r\n", "a length"),
         ("*\r\n", "a length"),
@@ -221,7 +221,7 @@ fn who_breaks_the_protocol_is_told_and_closed_and_nobody_else() {
 fn clients_refuse_what_is_no_reply() {
     let refused = |codec: Replies, stream: &[u8]| decode(&codec, stream, &[], usize::MAX, show_value).unwrap_err();
     let codec = Replies::default();
-    assert_eq!(refused(codec, b"?1\r\n"), RespError::Type { expected: None, met: b'?' });
+    assert_eq!(refused(codec, b"?1\r\n"), RespError::Type { expected: None, found: b'?' });
     assert_eq!(refused(codec, b"*1\r\n:x\r\n"), RespError::Malformed { kind: b':' });
     assert_eq!(refused(codec, b"#x\r\n"), RespError::Malformed { kind: b'#' });
     assert_eq!(refused(codec, b"=2\r\nab\r\n"), RespError::Malformed { kind: b'=' });

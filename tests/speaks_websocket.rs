@@ -124,7 +124,7 @@ fn the_peer_is_told_why_it_ends() {
         (Theirs::text("close"), 1000, "closed here"),
         (Theirs::text("close 4000"), 4000, "closed here"),
         (Theirs::text("fail"), 1011, "handler error: as asked"),
-        (Theirs::binary(vec![0; 1_001]), 1009, "protocol error: expected a frame of at most 1000 bytes, met 1001"),
+        (Theirs::binary(vec![0; 1_001]), 1009, "protocol error: expected a frame of at most 1000 bytes, found 1001"),
     ] {
         let mut socket = client(&server);
         socket.send(message).unwrap();
@@ -628,7 +628,7 @@ fn clients_and_servers_of_ours_talk_and_say_what_is_wrong() {
     let error = block_on(async {
         WebSocketConnector::new(&format!("ws://{}", refusing.address)).unwrap().connect().await.unwrap_err()
     });
-    assert_eq!(error.to_string(), "expected 101 Switching Protocols, met HTTP/1.1 403 Forbidden");
+    assert_eq!(error.to_string(), "expected 101 Switching Protocols, found HTTP/1.1 403 Forbidden");
 }
 
 /// Joins a group when it opens.

@@ -112,7 +112,7 @@ fn for_an_announced_giant() {
     stream.write_all(&[0xff, 0xff, 0xff, 0xff]).unwrap();
     stream.write_all(&[7; 10]).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    assert!(ended.next().contains("met the end of the stream after 14 bytes"));
+    assert!(ended.next().contains("found the end of the stream after 14 bytes"));
     let allocated = BYTES.load(SeqCst) - before;
     assert!(allocated < 64 * 1024, "{allocated} bytes");
 }

@@ -5,10 +5,10 @@ use super::persistent::Client;
 use super::race::race;
 use crate::connection::Handler;
 use crate::error::{Error, Result};
-use crate::io::{AddressError, Endpoint};
+use crate::io::{AddressError, Endpoint, Purpose};
 use crate::limits;
 use crate::net::{Stream, look_up};
-use crate::runtime::timeout;
+use crate::runtime::{expect_current, timeout};
 use socket2::SockAddr;
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +30,8 @@ where
     A: TryInto<Endpoint>,
     AddressError: From<A::Error>,
 {
+    // Asked here, too, so that a panic says what was called.
+    expect_current("connect");
     Connector::new(to)?.connect().await
 }
 
@@ -116,6 +118,7 @@ impl Connector {
     /// # Panics
     /// Outside a core.
     pub async fn connect(&self) -> Result<Stream> {
+        expect_current("Connector::connect");
         let connected = timeout(self.timeout, async {
             let addresses = self.addresses().await.map_err(Error::Address)?;
             race(addresses, self.delay).await.map_err(|source| self.failed(source))
@@ -171,7 +174,7 @@ impl Connector {
 
     async fn addresses(&self) -> Result<Vec<SockAddr>, AddressError> {
         match &self.to {
-            To::Endpoint(endpoint) => look_up(endpoint).await,
+            To::Endpoint(endpoint) => look_up(endpoint, Purpose::Connect).await,
             To::Addresses(addresses) => Ok(addresses.iter().map(|address| (*address).into()).collect()),
         }
     }

@@ -117,7 +117,7 @@ async fn stay_connected<H: Handler>(
         };
         failed += 1;
         let Some(pause) = backoff.pause(failed) else { return Err(failure) };
-        tracing::info!(to = connector.address(), error = %failure, ?pause, "connecting again");
+        tracing::info!(to = connector.address(), error = format_args!("{failure:#}"), ?pause, "connecting again");
         if state.unless_closing(sleep(pause)).await.is_none() {
             return Ok(());
         }

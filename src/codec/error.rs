@@ -45,15 +45,15 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::TooLong { max, length } => write!(f, "expected a frame of at most {max} bytes, met {length}"),
-            Error::NotUtf8(error) => write!(f, "expected UTF-8, met {error}"),
-            Error::Delimiter { at } => write!(f, "expected a message without a delimiter, met one at byte {at}"),
+            Error::TooLong { max, length } => write!(f, "expected a frame of at most {max} bytes, found {length}"),
+            Error::NotUtf8(_) => f.write_str("expected UTF-8, found other bytes"),
+            Error::Delimiter { at } => write!(f, "expected a message without a delimiter, found one at byte {at}"),
             Error::WrongLength { expected, length } => {
-                write!(f, "expected a message of {expected} bytes, met {length}")
+                write!(f, "expected a message of {expected} bytes, found {length}")
             }
-            Error::TooShort { min, length } => write!(f, "expected a length of at least {min}, met {length}"),
+            Error::TooShort { min, length } => write!(f, "expected a length of at least {min}, found {length}"),
             Error::Unrepresentable { max, length } => {
-                write!(f, "expected a length from 0 to {max} for the length field, met {length}")
+                write!(f, "expected a length from 0 to {max} for the length field, found {length}")
             }
         }
     }

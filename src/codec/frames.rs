@@ -97,13 +97,13 @@ impl fmt::Display for ProtocolError {
         match self {
             ProtocolError::Decode(error) => error.fmt(f),
             ProtocolError::Truncated { received } => {
-                write!(f, "expected the rest of a frame, met the end of the stream after {received} bytes of it")
+                write!(f, "expected the rest of a frame, found the end of the stream after {received} bytes of it")
             }
             ProtocolError::Unfinished { received, max } => {
-                write!(f, "expected the end of a frame within {max} bytes, met none in {received}")
+                write!(f, "expected the end of a frame within {max} bytes, found none in {received}")
             }
             ProtocolError::FrameEnd { claimed, received } => {
-                write!(f, "expected a frame of 1 to {received} bytes, met a decoder that claims {claimed}")
+                write!(f, "expected a frame of 1 to {received} bytes, found a decoder that claims {claimed}")
             }
         }
     }
@@ -112,7 +112,8 @@ impl fmt::Display for ProtocolError {
 impl StdError for ProtocolError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            ProtocolError::Decode(error) => Some(&**error),
+            // Its own text is that of the decoder's error.
+            ProtocolError::Decode(error) => error.source(),
             _ => None,
         }
     }

@@ -248,7 +248,7 @@ impl<C: Codec> Conn<C> {
         let core = self.link.core.clone();
         self.link.set_taker(move |handed_over| match Stream::take_over(&core, handed_over) {
             Ok(stream) => spawn_local(then(stream)).detach(),
-            Err(error) => tracing::error!(%error, "a detached connection can not be watched"),
+            Err(error) => tracing::error!(%error, "a detached connection cannot be watched"),
         });
         self.link.notify(Flag::DETACH);
     }
@@ -422,4 +422,12 @@ impl fmt::Display for TrySendError {
     }
 }
 
-impl std::error::Error for TrySendError {}
+impl std::error::Error for TrySendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Its own text is that of the codec's error.
+            TrySendError::Encode(error) => error.source(),
+            _ => None,
+        }
+    }
+}

@@ -59,19 +59,19 @@ impl HttpError {
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HttpError::HeadTooLong { max } => write!(f, "expected a head of at most {max} bytes, met more"),
-            HttpError::TooManyFields { max } => write!(f, "expected at most {max} fields in the head, met more"),
+            HttpError::HeadTooLong { max } => write!(f, "expected a head of at most {max} bytes, found more"),
+            HttpError::TooManyFields { max } => write!(f, "expected at most {max} fields in the head, found more"),
             HttpError::BodyTooLong { max, length } => {
-                write!(f, "expected a body of at most {max} bytes, met {length}")
+                write!(f, "expected a body of at most {max} bytes, found {length}")
             }
-            HttpError::BareLineFeed => f.write_str("expected lines that end with CR LF, met a bare LF"),
-            HttpError::Malformed(error) => write!(f, "expected a request, met {error}"),
-            HttpError::Version => f.write_str("expected HTTP/1.0 or HTTP/1.1, met another version"),
-            HttpError::Host => f.write_str("expected one Host, met none or several"),
-            HttpError::ContentLength => f.write_str("expected one number as Content-Length, met something else"),
-            HttpError::BothLengths => f.write_str("expected one length of the body, met two"),
-            HttpError::TransferCoding => f.write_str("expected chunked as the transfer coding, met another"),
-            HttpError::Chunk => f.write_str("expected a chunk, met something else"),
+            HttpError::BareLineFeed => f.write_str("expected lines that end with CR LF, found a bare LF"),
+            HttpError::Malformed(error) => write!(f, "expected a request, found {error}"),
+            HttpError::Version => f.write_str("expected HTTP/1.0 or HTTP/1.1, found another version"),
+            HttpError::Host => f.write_str("expected one Host, found none or several"),
+            HttpError::ContentLength => f.write_str("expected one number as Content-Length, found something else"),
+            HttpError::BothLengths => f.write_str("expected one length of the body, found two"),
+            HttpError::TransferCoding => f.write_str("expected chunked as the transfer coding, found another"),
+            HttpError::Chunk => f.write_str("expected a chunk, found something else"),
         }
     }
 }

@@ -189,11 +189,11 @@ impl fmt::Display for ResponseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ResponseError::Field => {
-                f.write_str("expected a field of a head, met one with characters that it may not have")
+                f.write_str("expected a field of a head, found one with characters that it may not have")
             }
-            ResponseError::Status(status) => write!(f, "expected a status of three digits, met {status}"),
-            ResponseError::NotChunked => f.write_str("expected a chunked response before a chunk, met none"),
-            ResponseError::Unfinished => f.write_str("expected the last chunk before another response, met none"),
+            ResponseError::Status(status) => write!(f, "expected a status of three digits, found {status}"),
+            ResponseError::NotChunked => f.write_str("expected a chunked response before a chunk, found none"),
+            ResponseError::Unfinished => f.write_str("expected the last chunk before another response, found none"),
         }
     }
 }

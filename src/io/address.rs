@@ -1,10 +1,10 @@
 //! The addresses that sockets have.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// The address of one end of a connection: host and port, or the name of a Unix socket, which may have none.
@@ -33,7 +33,7 @@ pub(crate) enum UnixName {
 impl Address {
     pub(crate) fn of(address: &socket2::SockAddr) -> io::Result<Address> {
         if let Some(address) = address.as_socket() {
-            return Ok(address.into());
+            return Ok(unmapped(address).into());
         }
         let name = if let Some(path) = address.as_pathname() {
             Some(UnixName::Path(path.into()))
@@ -108,7 +108,48 @@ impl Address {
     }
 }
 
+/// An address of IPv4 that was written as one of IPv6, because the socket hears both, is one of IPv4 again (RFC 4291, section
+/// 2.5.5.2).
+pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(ip) => (ip, v6.port()).into(),
+            None => address,
+        },
+        SocketAddr::V4(_) => address,
+    }
+}
+
 impl UnixName {
+    /// As [`UnixName::to_text`] writes it; `None`: it is empty.
+    pub(super) fn parse(text: &str) -> Option<UnixName> {
+        let name = match text.strip_prefix('@') {
+            Some(name) if cfg!(target_os = "linux") => UnixName::Abstract(unescaped(name).into()),
+            _ => UnixName::Path(OsString::from_vec(unescaped(text)).into()),
+        };
+        if text.is_empty() || text == "@" { None } else { Some(name) }
+    }
+
+    /// As an endpoint has it. What would mean something else there is escaped, and so is what is no text.
+    pub(super) fn to_text(&self) -> String {
+        let (mut text, name) = match self {
+            UnixName::Path(path) => (String::new(), path.as_os_str().as_bytes()),
+            UnixName::Abstract(name) => (String::from("@"), &**name),
+        };
+        for chunk in name.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '@' if text.is_empty() => text.push_str("%40"),
+                    '?' | '%' => text.push_str(&format!("%{:02X}", u32::from(c))),
+                    c if c.is_ascii_control() => text.push_str(&format!("%{:02X}", u32::from(c))),
+                    c => text.push(c),
+                }
+            }
+            chunk.invalid().iter().for_each(|byte| text.push_str(&format!("%{byte:02X}")));
+        }
+        text
+    }
+
     pub(crate) fn as_path(&self) -> Option<&Path> {
         match self {
             UnixName::Path(path) => Some(path),
@@ -122,6 +163,21 @@ impl UnixName {
             UnixName::Abstract(name) => socket2::SockAddr::unix(OsStr::from_bytes(&[b"\0", &name[..]].concat())),
         }
     }
+}
+
+/// Bytes that are written as a percent sign and two hexadecimal digits are those bytes (RFC 3986, section 2.1).
+fn unescaped(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = || {
+            let digits = behind.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        };
+        let escaped = if *first == b'%' { escaped() } else { None };
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+    }
+    bytes
 }
 
 impl From<SocketAddr> for Address {
@@ -138,7 +194,7 @@ impl ToSocketAddrs for Address {
     type Iter = std::option::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        let unix = || io::Error::new(io::ErrorKind::Unsupported, format!("expected a host and a port, met {self}"));
+        let unix = || io::Error::new(io::ErrorKind::Unsupported, format!("expected a host and a port, found {self}"));
         self.as_socket().map(|address| Some(address).into_iter()).ok_or_else(unix)
     }
 }

@@ -1,5 +1,6 @@
 //! Datagram sockets that never block.
 
+use super::address::unmapped;
 use super::no_signal::raise_no_signal;
 use super::options::ListenOptions;
 use socket2::{InterfaceIndexOrAddress, SockAddr, SockRef, Type};
@@ -53,7 +54,7 @@ impl DatagramSocket {
     fn unbound(address: &SockAddr, options: &ListenOptions) -> io::Result<socket2::Socket> {
         let socket = socket2::Socket::new(address.domain(), Type::DGRAM, None)?;
         socket.set_nonblocking(true)?;
-        options.apply_to_datagrams(&socket)?;
+        options.apply_to_datagrams(&socket, address)?;
         hear_joined_groups_only(&socket, address.is_ipv6())?;
         Ok(socket)
     }
@@ -104,7 +105,7 @@ impl DatagramSocket {
 
     /// The peer of a connected one.
     pub(crate) fn peer_address(&self) -> io::Result<SocketAddr> {
-        self.socket().peer_addr()?.as_socket().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.socket().peer_addr()?.as_socket().map(unmapped).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Joins or leaves a multicast group on a network interface, or on the one that the system chooses.
@@ -192,7 +193,7 @@ pub(crate) fn check_length(length: usize, to: Option<SocketAddr>) -> io::Result<
     if length <= longest {
         return Ok(());
     }
-    let error = format!("expected at most {longest} bytes for a datagram, met {length}");
+    let error = format!("expected at most {longest} bytes for a datagram, found {length}");
     Err(io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 

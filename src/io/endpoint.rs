@@ -1,25 +1,30 @@
 //! Places to listen on and to connect to, as a user writes them.
 
 use super::address::{Address, UnixName};
+use super::address_error::AddressError;
 use socket2::SockAddr;
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 use std::str::FromStr;
 
 /// A place to listen on or to connect to.
 ///
 /// | written as | is |
 /// |---|---|
-/// | `tcp://HOST:PORT` | TCP; no host means every interface, port 0 a free one |
+/// | `tcp://HOST:PORT` | TCP; port 0 is a free one |
+/// | `tcp://:PORT` | every interface, by IPv6 and by IPv4 where the host has both; to connect to, this host |
 /// | `tcp4://HOST:PORT`, `tcp6://HOST:PORT` | the same, of that family only |
+/// | `tcp://[fe80::1%eth0]:PORT` | an address of one network interface; by name on Linux, elsewhere by number |
 /// | `udp://HOST:PORT`, `udp4://`, `udp6://` | datagrams |
 /// | `unix://PATH` | a Unix socket: `unix:///run/app.sock`, or `unix://app.sock` in the current folder |
 /// | `unix://@NAME` | a Unix socket with an abstract name, on Linux: no file is made |
 /// | `HOST:PORT`, a [`SocketAddr`] | TCP or datagrams, as the place where it is used says |
 ///
 /// `?reuseport=true` behind an address lets other processes listen there too (`SO_REUSEPORT`, socket(7)).
+///
+/// A peer that comes by IPv4 has an address of IPv4, also where it has come to a socket of IPv6. In the name of a Unix socket
+/// `%3F` stands for a question mark, and so for any byte in hexadecimal.
 ///
 /// ```
 /// use tiderace::Endpoint;
@@ -28,15 +33,17 @@ use std::str::FromStr;
 /// assert!(Endpoint::try_from("tcp6://[::1]:1833?reuseport=true").is_ok());
 /// assert!(Endpoint::try_from("unix:///run/app.sock").is_ok());
 /// let error = Endpoint::try_from("carrier-pigeon://loft").unwrap_err();
-/// assert_eq!(error.to_string(), "expected tcp, udp or unix before ://, met carrier-pigeon");
+/// assert_eq!(error.to_string(), "expected tcp, udp or unix before ://, found carrier-pigeon");
+///
+/// let endpoint = Endpoint::try_from("tcp4://:1833?reuseport=true").unwrap();
+/// assert_eq!(Endpoint::try_from(endpoint.to_string()).unwrap(), endpoint);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     transport: Transport,
+    families: Families,
     place: Place,
     pub(crate) reuse_port: bool,
-    /// `[::]` stands for no address of IPv4.
-    pub(crate) only_v6: bool,
 }
 
 /// What carries the bytes.
@@ -51,8 +58,21 @@ pub(crate) enum Transport {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
+    /// No host: every interface to listen on, and this host to connect to.
+    Here {
+        port: u16,
+    },
     Socket(SocketAddr),
-    Named { host: String, port: u16, family: Families },
+    /// An address that means something on one network interface only, which is given by its name.
+    Zoned {
+        ip: Ipv6Addr,
+        zone: String,
+        port: u16,
+    },
+    Named {
+        host: String,
+        port: u16,
+    },
     Unix(UnixName),
 }
 
@@ -73,50 +93,117 @@ impl Families {
     }
 }
 
+/// What an endpoint is looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Listen,
+    Connect,
+}
+
 impl Endpoint {
     /// Refuses an endpoint for datagrams where streams are wanted.
     pub(crate) fn for_streams(self) -> Result<Endpoint, AddressError> {
         match self.transport {
-            Transport::Udp => Err(AddressError::Transport { expected: "tcp or unix", met: "udp" }),
+            Transport::Udp => Err(AddressError::Transport { expected: "tcp or unix", found: "udp" }),
             _ => Ok(self),
         }
     }
 
     /// Refuses an endpoint for streams where datagrams are wanted.
     pub(crate) fn for_datagrams(self) -> Result<Endpoint, AddressError> {
-        let met = match self.transport {
+        let found = match self.transport {
             Transport::Usual | Transport::Udp => return Ok(self),
             Transport::Tcp => "tcp",
             Transport::Unix => "unix",
         };
-        Err(AddressError::Transport { expected: "udp", met })
+        Err(AddressError::Transport { expected: "udp", found })
     }
 
-    /// The address, where no resolver need be asked for it.
-    pub(crate) fn as_socket(&self) -> Option<SockAddr> {
-        match &self.place {
-            Place::Socket(address) => Some((*address).into()),
-            Place::Named { .. } => None,
-            Place::Unix(name) => name.to_socket_address().ok(),
-        }
+    /// Whether a socket there leaves IPv4 to others.
+    pub(crate) fn is_only_v6(&self) -> bool {
+        self.families == Families::V6
+    }
+
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.place, Place::Unix(_))
+    }
+
+    /// Whether the system's resolver must be asked, which blocks.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self.place, Place::Named { .. })
     }
 
     /// The addresses of the place, at least one. A name is looked up, which blocks.
-    pub(crate) fn resolve(&self) -> Result<Vec<SockAddr>, AddressError> {
-        let (host, port, family) = match &self.place {
-            Place::Socket(address) => return Ok(vec![(*address).into()]),
-            Place::Unix(name) => {
-                let address = name.to_socket_address();
-                let unusable = |source| AddressError::UnixName { name: name.to_string(), source: Some(source) };
-                return address.map(|address| vec![address]).map_err(unusable);
+    pub(crate) fn resolve(&self, purpose: Purpose) -> Result<Vec<SockAddr>, AddressError> {
+        let unresolved = |source| AddressError::Unresolved { host: self.place.to_string(), source };
+        let found: Vec<SocketAddr> = match &self.place {
+            Place::Here { port } => self.here(purpose).iter().map(|ip| (*ip, *port).into()).collect(),
+            Place::Socket(address) if purpose == Purpose::Connect => vec![reachable(*address)],
+            Place::Socket(address) => vec![*address],
+            Place::Zoned { ip, zone, port } => {
+                let index = interface_index(zone).map_err(|error| unresolved(Some(error)))?;
+                vec![SocketAddrV6::new(*ip, *port, 0, index).into()]
             }
-            Place::Named { host, port, family } => (host, *port, *family),
+            Place::Named { host, port } => {
+                let found = (host.as_str(), *port).to_socket_addrs().map_err(|error| unresolved(Some(error)))?;
+                found.filter(|address| self.families.admits(address)).collect()
+            }
+            Place::Unix(name) => {
+                let unusable = |source| AddressError::UnixName { name: name.to_string(), source: Some(source) };
+                return name.to_socket_address().map(|address| vec![address]).map_err(unusable);
+            }
         };
-        let unresolved = |source| AddressError::Unresolved { host: format!("{host}:{port}"), source };
-        let found = (host.as_str(), port).to_socket_addrs().map_err(|error| unresolved(Some(error)))?;
-        let found: Vec<_> = found.filter(|address| family.admits(address)).map(SockAddr::from).collect();
-        if found.is_empty() { Err(unresolved(None)) } else { Ok(found) }
+        if found.is_empty() { Err(unresolved(None)) } else { Ok(found.into_iter().map(SockAddr::from).collect()) }
     }
+
+    /// What no host stands for.
+    fn here(&self, purpose: Purpose) -> &'static [IpAddr] {
+        const ANY_V4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        const LOCAL_V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        const LOCAL_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        match (purpose, self.families) {
+            (Purpose::Connect, Families::Both) => &[LOCAL_V4, LOCAL_V6],
+            (Purpose::Connect, Families::V4) => &[LOCAL_V4],
+            (Purpose::Connect, Families::V6) => &[LOCAL_V6],
+            (Purpose::Listen, Families::V4) => &[ANY_V4],
+            (Purpose::Listen, Families::V6) => &[ANY_V6],
+            // Not both in turns: where only one of them is taken by another process, half a server would start.
+            (Purpose::Listen, Families::Both) if one_socket_hears_both_families() => &[ANY_V6],
+            (Purpose::Listen, Families::Both) => &[ANY_V4],
+        }
+    }
+}
+
+/// An address of no host means this one. Not every system knows that.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let v4 = address.is_ipv4();
+        address.set_ip(if v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+/// Whether this host has IPv6, and its sockets take IPv4, too, which is asked as Go asks it.
+fn one_socket_hears_both_families() -> bool {
+    let probe = || {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None)?;
+        socket.set_only_v6(false)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 0)).into())
+    };
+    probe().is_ok()
+}
+
+#[cfg(target_os = "linux")]
+fn interface_index(name: &str) -> io::Result<u32> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None)?;
+    rustix::net::netdevice::name_to_index(&socket, name)
+        .map_err(|error| io::Error::new(io::Error::from(error).kind(), format!("no network interface {name:?}")))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn interface_index(_: &str) -> io::Result<u32> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "interfaces can be named on Linux only"))
 }
 
 /// What `make` makes of the first address with which it can.
@@ -134,12 +221,32 @@ pub(crate) fn first_usable<T>(
     Err(failure)
 }
 
+/// As it may be written: the text is parsed as the same endpoint again.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
+        f.write_str(match (self.transport, self.families) {
+            (Transport::Usual, _) => "",
+            (Transport::Tcp, Families::Both) => "tcp://",
+            (Transport::Tcp, Families::V4) => "tcp4://",
+            (Transport::Tcp, Families::V6) => "tcp6://",
+            (Transport::Udp, Families::Both) => "udp://",
+            (Transport::Udp, Families::V4) => "udp4://",
+            (Transport::Udp, Families::V6) => "udp6://",
+            (Transport::Unix, _) => "unix://",
+        })?;
+        self.place.fmt(f)?;
+        f.write_str(if self.reuse_port { "?reuseport=true" } else { "" })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Here { port } => write!(f, ":{port}"),
             Place::Socket(address) => address.fmt(f),
-            Place::Named { host, port, .. } => write!(f, "{host}:{port}"),
-            Place::Unix(name) => write!(f, "unix:{name}"),
+            Place::Zoned { ip, zone, port } => write!(f, "[{ip}%{zone}]:{port}"),
+            Place::Named { host, port } => write!(f, "{host}:{port}"),
+            Place::Unix(name) => f.write_str(&name.to_text()),
         }
     }
 }
@@ -153,7 +260,7 @@ impl FromStr for Endpoint {
             None => (rest, false),
             Some((rest, option)) => (rest, parse_reuse_port(option)?),
         };
-        let (transport, family) = match scheme {
+        let (transport, families) = match scheme {
             None => (Transport::Usual, Families::Both),
             Some("tcp") => (Transport::Tcp, Families::Both),
             Some("tcp4") => (Transport::Tcp, Families::V4),
@@ -161,44 +268,46 @@ impl FromStr for Endpoint {
             Some("udp") => (Transport::Udp, Families::Both),
             Some("udp4") => (Transport::Udp, Families::V4),
             Some("udp6") => (Transport::Udp, Families::V6),
-            Some("unix") => {
-                let place = Place::Unix(parse_unix_name(rest)?);
-                return Ok(Endpoint { transport: Transport::Unix, place, reuse_port, only_v6: false });
-            }
+            Some("unix") => (Transport::Unix, Families::Both),
             Some(scheme) => return Err(AddressError::Scheme { scheme: scheme.into() }),
         };
-        let place = parse_host_and_port(rest, family)?;
-        Ok(Endpoint { transport, place, reuse_port, only_v6: family == Families::V6 })
+        let place = match transport {
+            Transport::Unix => {
+                let unnamed = || AddressError::UnixName { name: rest.into(), source: None };
+                Place::Unix(UnixName::parse(rest).ok_or_else(unnamed)?)
+            }
+            _ => parse_host_and_port(rest, families)?,
+        };
+        Ok(Endpoint { transport, families, place, reuse_port })
     }
 }
 
-fn parse_host_and_port(text: &str, family: Families) -> Result<Place, AddressError> {
+fn parse_host_and_port(text: &str, families: Families) -> Result<Place, AddressError> {
+    let unfit = || AddressError::Unresolved { host: text.into(), source: None };
     if let Ok(address) = text.parse::<SocketAddr>() {
-        let unfit = || AddressError::Unresolved { host: text.into(), source: None };
-        return family.admits(&address).then_some(Place::Socket(address)).ok_or_else(unfit);
+        return families.admits(&address).then_some(Place::Socket(address)).ok_or_else(unfit);
     }
     let malformed = || AddressError::HostAndPort { found: text.into() };
     let (host, port) = text.rsplit_once(':').ok_or_else(malformed)?;
     let port = port.parse().map_err(|_| malformed())?;
+    if let Some((ip, zone)) = parse_zoned(host) {
+        let place = Place::Zoned { ip, zone: zone.into(), port };
+        return if families == Families::V4 { Err(unfit()) } else { Ok(place) };
+    }
     if host.contains([':', '/', '[', ']', '@', ' ']) {
         return Err(malformed());
     }
-    Ok(match (host, family) {
-        ("", Families::V6) => Place::Socket((Ipv6Addr::UNSPECIFIED, port).into()),
-        ("", _) => Place::Socket((Ipv4Addr::UNSPECIFIED, port).into()),
-        _ => Place::Named { host: host.into(), port, family },
+    Ok(match host {
+        "" => Place::Here { port },
+        _ => Place::Named { host: host.into(), port },
     })
 }
 
-fn parse_unix_name(text: &str) -> Result<UnixName, AddressError> {
-    let name = match text.strip_prefix('@') {
-        Some(name) if cfg!(target_os = "linux") => UnixName::Abstract(name.as_bytes().into()),
-        _ => UnixName::Path(text.into()),
-    };
-    if text.is_empty() || text == "@" {
-        return Err(AddressError::UnixName { name: text.into(), source: None });
-    }
-    Ok(name)
+/// `[ADDRESS%INTERFACE]` (RFC 4007, section 11).
+fn parse_zoned(host: &str) -> Option<(Ipv6Addr, &str)> {
+    let (ip, zone) = host.strip_prefix('[')?.strip_suffix(']')?.split_once('%')?;
+    let is_name = !zone.is_empty() && !zone.contains(['/', '[', ']', ' ']);
+    Some((ip.parse().ok()?, zone)).filter(|_| is_name)
 }
 
 fn parse_reuse_port(option: &str) -> Result<bool, AddressError> {
@@ -235,7 +344,8 @@ impl TryFrom<&String> for Endpoint {
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Endpoint {
-        Endpoint { transport: Transport::Usual, place: Place::Socket(address), reuse_port: false, only_v6: false }
+        let (transport, families) = (Transport::Usual, Families::Both);
+        Endpoint { transport, families, place: Place::Socket(address), reuse_port: false }
     }
 }
 
@@ -249,7 +359,8 @@ impl TryFrom<Address> for Endpoint {
         }
         let unnamed = || AddressError::UnixName { name: String::new(), source: None };
         let name = address.unix_name().ok_or_else(unnamed)?.clone();
-        Ok(Endpoint { transport: Transport::Unix, place: Place::Unix(name), reuse_port: false, only_v6: false })
+        let (transport, families) = (Transport::Unix, Families::Both);
+        Ok(Endpoint { transport, families, place: Place::Unix(name), reuse_port: false })
     }
 }
 
@@ -261,75 +372,5 @@ impl TryFrom<&Address> for Endpoint {
     }
 }
 
-/// Why something is not an address that can be used.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum AddressError {
-    /// The part before `://` names no transport of this library.
-    Scheme {
-        /// What was met.
-        scheme: String,
-    },
-    /// The transport is a known one, but not one that can be used here.
-    Transport {
-        /// What can be.
-        expected: &'static str,
-        /// What was met.
-        met: &'static str,
-    },
-    /// What follows the scheme is not `HOST:PORT`.
-    HostAndPort {
-        /// What was met.
-        found: String,
-    },
-    /// What follows the question mark is not `reuseport=true` or `reuseport=false`.
-    Option {
-        /// What was met.
-        option: String,
-    },
-    /// A Unix socket cannot have this name.
-    UnixName {
-        /// What was met.
-        name: String,
-        /// What the system says, if it was asked: that the name is too long, mostly.
-        source: Option<io::Error>,
-    },
-    /// The host's name has no address, or none of the family that the scheme asks for.
-    Unresolved {
-        /// The host and port.
-        host: String,
-        /// What the resolver said, if it failed.
-        source: Option<io::Error>,
-    },
-}
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AddressError::Scheme { scheme } => write!(f, "expected tcp, udp or unix before ://, met {scheme}"),
-            AddressError::Transport { expected, met } => write!(f, "expected {expected}, met {met}"),
-            AddressError::HostAndPort { found } => write!(f, "expected HOST:PORT, met {found:?}"),
-            AddressError::Option { option } => write!(f, "expected reuseport=true or reuseport=false, met {option:?}"),
-            AddressError::UnixName { name, source: None } => write!(f, "expected a path or @NAME, met {name:?}"),
-            AddressError::UnixName { name, source: Some(error) } => write!(f, "{name:?} names no Unix socket: {error}"),
-            AddressError::Unresolved { host, source: Some(error) } => write!(f, "{host} can not be resolved: {error}"),
-            AddressError::Unresolved { host, source: None } => write!(f, "{host} has no address of the asked family"),
-        }
-    }
-}
-
-impl std::error::Error for AddressError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            AddressError::Unresolved { source: Some(error), .. }
-            | AddressError::UnixName { source: Some(error), .. } => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<Infallible> for AddressError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,12 @@
 //! Listening sockets that never block.
 
 use super::options::{ListenOptions, lingers};
+use super::socket_file::{FolderLock, remove_if_stale};
 use super::{Address, Socket};
 use rustix::io::Errno;
 use socket2::{SockAddr, SockRef, Type};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 /// A listening socket that never blocks.
 #[derive(Debug)]
@@ -33,9 +32,15 @@ pub(crate) enum Accepted {
 impl Listener {
     /// Binds and listens. With `shared`, several listeners of this process take turns in the kernel's hands.
     pub(crate) fn bind(address: &SockAddr, options: &ListenOptions, shared: bool) -> io::Result<Listener> {
-        if let Some(path) = address.as_pathname() {
-            remove_if_stale(path)?;
-        }
+        // Held until this listens: who looks before that finds a file that seems to be stale.
+        let _lock = match address.as_pathname() {
+            Some(path) => {
+                let lock = FolderLock::of(path)?;
+                remove_if_stale(path)?;
+                lock
+            }
+            None => None,
+        };
         let socket = Listener::unbound(address, options)?;
         if !address.is_unix() && (shared || options.reuse_port) {
             options.share_port(&socket, address, || Listener::unbound(address, options))?;
@@ -52,13 +57,13 @@ impl Listener {
 
     fn unbound(address: &SockAddr, options: &ListenOptions) -> io::Result<socket2::Socket> {
         let socket = socket2::Socket::new(address.domain(), Type::STREAM, None)?;
-        options.apply(&socket, !address.is_unix())?;
+        options.apply(&socket, address)?;
         Ok(socket)
     }
 
     fn listen(socket: socket2::Socket, address: &SockAddr, options: &ListenOptions) -> io::Result<Listener> {
         socket.bind(address)?;
-        socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))?;
+        socket.listen(options.backlog())?;
         Listener::ready(socket)
     }
 
@@ -132,58 +137,5 @@ fn accept(listener: &socket2::Socket) -> io::Result<(OwnedFd, SockAddr)> {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-/// Removes the file of a Unix socket on which nobody listens any more. What else stands there stays, and makes the bind
-/// fail.
-fn remove_if_stale(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if !is_socket {
-        return Ok(());
-    }
-    let probe = socket2::Socket::new(socket2::Domain::UNIX, Type::STREAM, None)?;
-    probe.set_nonblocking(true)?;
-    match probe.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        // Somebody listens, or it can not be known: the bind says what is the case.
-        _ => Ok(()),
-    }
-}
-
-/// The file of a Unix socket, which is removed with this, unless another has taken its place.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    /// Of a listener's address; `None` if it has no file.
-    pub(crate) fn of(address: &SockAddr) -> Option<SocketFile> {
-        // A path that is not absolute would mean another file once the process has gone elsewhere.
-        let path = std::path::absolute(address.as_pathname()?).ok()?;
-        let identity = identity(&path)?;
-        Some(SocketFile { path, identity })
-    }
-
-    /// It stays.
-    pub(crate) fn leave(mut self) {
-        // An empty path names no file.
-        self.path.clear();
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let file = std::fs::symlink_metadata(path).ok()?;
-    Some((file.dev(), file.ino()))
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path) == Some(self.identity) {
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }

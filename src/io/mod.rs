@@ -3,6 +3,7 @@
 //! Everything above sees the kernel through what stands here: register, wait, read, write, now.
 
 mod address;
+mod address_error;
 mod affinity;
 mod batch;
 mod clock;
@@ -17,10 +18,12 @@ mod peer;
 mod poller;
 mod send_batch;
 mod socket;
+mod socket_file;
 mod unacknowledged;
 
 pub use address::Address;
-pub use endpoint::{AddressError, Endpoint};
+pub use address_error::AddressError;
+pub use endpoint::Endpoint;
 pub use options::{KeepAlive, SocketOptions};
 pub use peer::Peer;
 
@@ -31,11 +34,12 @@ pub(crate) use clock::wall_time;
 pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
 pub(crate) use datagram::{BATCH, DatagramSocket, check_length};
 pub(crate) use descriptor::{Kind, unwatchable};
-pub(crate) use endpoint::first_usable;
+pub(crate) use endpoint::{Purpose, first_usable};
 pub(crate) use file::{FileError, FilePart};
-pub(crate) use listener::{Accepted, Listener, SocketFile};
+pub(crate) use listener::{Accepted, Listener};
 pub(crate) use options::ListenOptions;
 pub(crate) use poller::{Event, Notifier, OpenPoller, Poller, Readiness, Wait};
 pub(crate) use send_batch::SendBatch;
 pub(crate) use socket::Socket;
+pub(crate) use socket_file::SocketFile;
 pub(crate) use unacknowledged::unacknowledged;

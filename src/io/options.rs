@@ -160,14 +160,14 @@ pub(super) fn lingers(socket: &socket2::SockRef<'_>) -> bool {
 }
 
 /// What can be set of a listener. Accepted connections inherit those that concern them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ListenOptions {
-    pub(crate) backlog: u32,
-    pub(crate) reuse_address: bool,
+    pub(crate) backlog: Option<u32>,
+    pub(crate) reuse_address: Option<bool>,
     /// Let sockets of other processes, too, listen there.
     pub(crate) reuse_port: bool,
     pub(crate) only_v6: bool,
-    pub(crate) no_delay: bool,
+    pub(crate) no_delay: Option<bool>,
     pub(crate) keep_alive: Option<KeepAlive>,
     pub(crate) recv_buffer: Option<usize>,
     pub(crate) send_buffer: Option<usize>,
@@ -175,32 +175,43 @@ pub(crate) struct ListenOptions {
     pub(crate) device: Option<String>,
 }
 
-impl Default for ListenOptions {
-    fn default() -> ListenOptions {
-        ListenOptions {
-            backlog: limits::BACKLOG,
-            reuse_address: true,
-            reuse_port: false,
-            only_v6: false,
-            no_delay: true,
-            keep_alive: None,
-            recv_buffer: None,
-            send_buffer: None,
-            linger: None,
-            device: None,
-        }
-    }
-}
-
 impl ListenOptions {
+    /// The first option that was set and means nothing for a Unix socket.
+    pub(crate) fn inapplicable_to_unix(&self) -> Option<&'static str> {
+        let options = [
+            ("reuse_address", self.reuse_address.is_some()),
+            ("reuse_port", self.reuse_port),
+            ("no_delay", self.no_delay.is_some()),
+            ("keep_alive", self.keep_alive.is_some()),
+            ("linger", self.linger.is_some()),
+            ("device", self.device.is_some()),
+        ];
+        options.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
+    }
+
+    /// The first option that was set and means nothing for a socket for datagrams.
+    pub(crate) fn inapplicable_to_datagrams(&self) -> Option<&'static str> {
+        let options = [
+            ("backlog", self.backlog.is_some()),
+            ("no_delay", self.no_delay.is_some()),
+            ("keep_alive", self.keep_alive.is_some()),
+            ("linger", self.linger.is_some()),
+        ];
+        options.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
+    }
+
+    pub(super) fn backlog(&self) -> i32 {
+        self.backlog.unwrap_or(limits::BACKLOG).try_into().unwrap_or(i32::MAX)
+    }
+
     /// Sets what must be set before the socket is bound, and what accepted sockets inherit.
-    pub(crate) fn apply(&self, socket: &socket2::Socket, is_tcp: bool) -> io::Result<()> {
+    pub(crate) fn apply(&self, socket: &socket2::Socket, address: &SockAddr) -> io::Result<()> {
         let options = SocketOptions::of(socket.as_fd());
-        self.apply_family(socket)?;
-        if is_tcp {
+        self.apply_family(socket, address)?;
+        if !address.is_unix() {
             // A port whose last connections are still in TIME_WAIT may be bound again.
-            socket.set_reuse_address(self.reuse_address)?;
-            options.set_no_delay(self.no_delay)?;
+            socket.set_reuse_address(self.reuse_address.unwrap_or(true))?;
+            options.set_no_delay(self.no_delay.unwrap_or(true))?;
             if self.keep_alive.is_some() {
                 options.set_keep_alive(self.keep_alive)?;
             }
@@ -214,10 +225,13 @@ impl ListenOptions {
         self.apply_buffers(&options)
     }
 
-    /// Sets what concerns a socket for datagrams. It may always take the address of one that is gone: nothing of that
-    /// can arrive late.
-    pub(crate) fn apply_to_datagrams(&self, socket: &socket2::Socket) -> io::Result<()> {
-        self.apply_family(socket)?;
+    /// Sets what concerns a socket for datagrams. It may always take the address of one that is gone, because nothing of that
+    /// can arrive late; `SO_REUSEADDR` lets two that are open have it.
+    pub(crate) fn apply_to_datagrams(&self, socket: &socket2::Socket, address: &SockAddr) -> io::Result<()> {
+        self.apply_family(socket, address)?;
+        if let Some(reuse) = self.reuse_address {
+            socket.set_reuse_address(reuse)?;
+        }
         if let Some(device) = &self.device {
             bind_to_device(socket, device)?;
         }
@@ -239,9 +253,17 @@ impl ListenOptions {
         socket.set_reuse_port(true)
     }
 
-    /// What is said to be of IPv6 leaves IPv4 to others (ipv6(7)).
-    fn apply_family(&self, socket: &socket2::Socket) -> io::Result<()> {
-        if self.only_v6 { socket.set_only_v6(true) } else { Ok(()) }
+    /// What is said to be of IPv6 leaves IPv4 to others, and what is not takes it, too (ipv6(7)): a system's default may be
+    /// either.
+    fn apply_family(&self, socket: &socket2::Socket, address: &SockAddr) -> io::Result<()> {
+        if !address.is_ipv6() {
+            return Ok(());
+        }
+        match socket.set_only_v6(self.only_v6) {
+            // Some systems always keep the families apart.
+            Err(_) if !self.only_v6 => Ok(()),
+            set => set,
+        }
     }
 
     fn apply_buffers(&self, options: &SocketOptions<'_>) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use super::resolver::resolve;
 use super::state::Flag;
 use super::stream::Stream;
-use crate::io::{AddressError, Endpoint, Socket};
+use crate::io::{AddressError, Endpoint, Purpose, Socket};
 use crate::limits;
 use crate::runtime::{expect_current, sleep};
 use socket2::SockAddr;
@@ -58,12 +58,12 @@ async fn established(socket: Socket, is_unix: bool) -> io::Result<Stream> {
 }
 
 /// The addresses of an endpoint, at least one. A name is looked up on another thread.
-pub(crate) async fn look_up(endpoint: &Endpoint) -> Result<Vec<SockAddr>, AddressError> {
-    if let Some(address) = endpoint.as_socket() {
-        return Ok(vec![address]);
+pub(crate) async fn look_up(endpoint: &Endpoint, purpose: Purpose) -> Result<Vec<SockAddr>, AddressError> {
+    if !endpoint.is_named() {
+        return endpoint.resolve(purpose);
     }
     let (endpoint, host) = (endpoint.clone(), endpoint.to_string());
-    let found = resolve(move || endpoint.resolve()).await;
+    let found = resolve(move || endpoint.resolve(purpose)).await;
     found.unwrap_or_else(|error| Err(AddressError::Unresolved { host, source: Some(error) }))
 }
 

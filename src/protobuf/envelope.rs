@@ -93,7 +93,7 @@ impl<'a> Envelope<'a> {
     pub fn open<M: Message + Name + Default>(&self) -> Result<M, ProtobufError> {
         if !self.is::<M>() {
             let expected = full_name::<M>().concat();
-            return Err(ProtobufError::Other { expected, met: self.name.to_owned() });
+            return Err(ProtobufError::Other { expected, found: self.name.to_owned() });
         }
         M::decode(self.message).map_err(ProtobufError::Message)
     }

@@ -25,7 +25,7 @@ pub enum ProtobufError {
         /// The name that was asked for.
         expected: String,
         /// The name that it bears.
-        met: String,
+        found: String,
     },
 }
 
@@ -33,11 +33,11 @@ impl fmt::Display for ProtobufError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ProtobufError::Frame(error) => error.fmt(f),
-            ProtobufError::Varint => f.write_str("expected a length of at most 64 bits, met a longer one"),
-            ProtobufError::Message(error) => write!(f, "expected a message, met other bytes: {error}"),
-            ProtobufError::Name { length } => write!(f, "expected a name that fits its envelope, met {length} bytes"),
-            ProtobufError::NotUtf8(error) => write!(f, "expected a name in UTF-8, met {error}"),
-            ProtobufError::Other { expected, met } => write!(f, "expected a message {expected}, met {met}"),
+            ProtobufError::Varint => f.write_str("expected a length of at most 64 bits, found a longer one"),
+            ProtobufError::Message(_) => f.write_str("expected a message, found other bytes"),
+            ProtobufError::Name { length } => write!(f, "expected a name that fits its envelope, found {length} bytes"),
+            ProtobufError::NotUtf8(_) => f.write_str("expected a name in UTF-8, found other bytes"),
+            ProtobufError::Other { expected, found } => write!(f, "expected a message {expected}, found {found}"),
         }
     }
 }
@@ -45,7 +45,8 @@ impl fmt::Display for ProtobufError {
 impl std::error::Error for ProtobufError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ProtobufError::Frame(error) => Some(error),
+            // Its own text is that of the codec's error.
+            ProtobufError::Frame(error) => error.source(),
             ProtobufError::Message(error) => Some(error),
             ProtobufError::NotUtf8(error) => Some(error),
             _ => None,

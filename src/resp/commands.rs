@@ -157,7 +157,7 @@ impl CommandDecoder {
         while self.missing > 0 {
             match input.get(self.at) {
                 Some(b'$') => {}
-                Some(met) => return Err(RespError::Type { expected: Some(b'$'), met }),
+                Some(found) => return Err(RespError::Type { expected: Some(b'$'), found }),
                 None => return Ok(None),
             }
             let Some(length) = header::number(input, self.at + 1)? else { return Ok(None) };

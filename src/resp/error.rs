@@ -29,8 +29,8 @@ pub enum RespError {
     Type {
         /// The byte that marks it; `None` where any type would do.
         expected: Option<u8>,
-        /// The byte that was met.
-        met: u8,
+        /// The byte that was found.
+        found: u8,
     },
     /// A length or a count that is none.
     Length,
@@ -53,22 +53,22 @@ pub enum RespError {
 impl fmt::Display for RespError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RespError::TooLong { max, length } => write!(f, "expected at most {max} bytes, met {length}"),
+            RespError::TooLong { max, length } => write!(f, "expected at most {max} bytes, found {length}"),
             RespError::TooManyArguments { max, count } => {
-                write!(f, "expected a command of at most {max} arguments, met {count}")
+                write!(f, "expected a command of at most {max} arguments, found {count}")
             }
-            RespError::TooDeep { max } => write!(f, "expected values at most {max} deep, met deeper ones"),
-            RespError::Type { expected: Some(expected), met } => {
-                write!(f, "expected '{}', met '{}'", expected.escape_ascii(), met.escape_ascii())
+            RespError::TooDeep { max } => write!(f, "expected values at most {max} deep, found deeper ones"),
+            RespError::Type { expected: Some(expected), found } => {
+                write!(f, "expected '{}', found '{}'", expected.escape_ascii(), found.escape_ascii())
             }
-            RespError::Type { expected: None, met } => write!(f, "expected a type, met '{}'", met.escape_ascii()),
-            RespError::Length => f.write_str("expected a length, met none or one that is out of range"),
+            RespError::Type { expected: None, found } => write!(f, "expected a type, found '{}'", found.escape_ascii()),
+            RespError::Length => f.write_str("expected a length, found none or one that is out of range"),
             RespError::Malformed { kind } => {
-                write!(f, "expected a value of the type '{}', met another", kind.escape_ascii())
+                write!(f, "expected a value of the type '{}', found another", kind.escape_ascii())
             }
-            RespError::LineEnd => f.write_str("expected a carriage return and a line feed, met something else"),
-            RespError::Quotes => f.write_str("expected balanced quotes in a command, met unbalanced ones"),
-            RespError::LineBreak { at } => write!(f, "expected a text of one line, met a line end at byte {at}"),
+            RespError::LineEnd => f.write_str("expected a carriage return and a line feed, found something else"),
+            RespError::Quotes => f.write_str("expected balanced quotes in a command, found unbalanced ones"),
+            RespError::LineBreak { at } => write!(f, "expected a text of one line, found a line end at byte {at}"),
         }
     }
 }

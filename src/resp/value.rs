@@ -179,7 +179,7 @@ pub(super) fn token(input: Input<'_>, at: usize, searched: &mut usize) -> Result
             }
             Ok(Some(Token { kind, from: begin, to: line_end - 1, children: 0, end: line_end + 1 }))
         }
-        met => Err(RespError::Type { expected: None, met }),
+        found => Err(RespError::Type { expected: None, found }),
     }
 }
 
@@ -220,7 +220,7 @@ fn value<'a>(kind: u8, own: &'a [u8], values: Values<'a>) -> Result<Value<'a>, R
         b'%' => Value::Map(values),
         b'~' => Value::Set(values),
         b'>' => Value::Push(values),
-        met => return Err(RespError::Type { expected: None, met }),
+        found => return Err(RespError::Type { expected: None, found }),
     })
 }
 

@@ -295,7 +295,7 @@ impl Core {
         let armed = self.poller.borrow().arm(socket, key.raw(), interest);
         // Told only now that the poller is free again: a subscriber may do anything.
         if let Err(error) = armed {
-            tracing::error!(%error, "a socket can not be watched");
+            tracing::error!(%error, "a socket cannot be watched");
         }
     }
 
@@ -313,7 +313,7 @@ impl Core {
             false => Ok(()),
         };
         if let Err(error) = deleted {
-            tracing::error!(%error, "a socket can not be taken out of the poller");
+            tracing::error!(%error, "a socket cannot be taken out of the poller");
         }
     }
 

@@ -66,7 +66,7 @@ impl Entered {
         // First of all, so that the memory of the core is that processor's.
         let pinned = prepared.processor().and_then(|processor| {
             let pinned = pin_thread(processor);
-            pinned.map_err(|error| tracing::warn!(processor, %error, "a core can not be kept to its processor")).ok()
+            pinned.map_err(|error| tracing::warn!(processor, %error, "a core cannot be kept to its processor")).ok()
         });
         let core = Core::new(prepared);
         core.affinity.set(pinned.as_ref().map(Pinned::before));

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::num::NonZeroUsize;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -165,18 +165,18 @@ pin_project! {
 }
 
 /// A place in the list: one more than the key, as a number.
-struct Listing(NonZeroUsize);
+struct Listing(NonZeroU64);
 
 impl<F> Listed<F> {
     fn new(key: Key, future: F) -> Listed<F> {
-        let listing = NonZeroUsize::MIN.checked_add(key.raw()).expect("no key is the largest number");
+        let listing = NonZeroU64::MIN.checked_add(key.number()).expect("no key is the largest number");
         Listed { life: Life::Running { listing: Listing(listing), future } }
     }
 }
 
 impl Drop for Listing {
     fn drop(&mut self) {
-        let key = Key::from_raw(self.0.get() - 1);
+        let key = Key::from_number(self.0.get() - 1);
         with_current(|core| core.executor.tasks.borrow_mut().remove(key));
     }
 }

@@ -3,7 +3,7 @@
 use super::contain::drop_contained;
 use super::core::Core;
 use super::inbox::Mail;
-use crate::io::{Readiness, Wait, processor_time};
+use crate::io::{Event, Readiness, Wait, processor_time};
 use crate::meter::{Meter, Turn};
 use crate::slots::Key;
 use std::io;
@@ -113,7 +113,7 @@ impl Core {
         while read < DRAIN && handled < events.len() {
             let event = events[handled];
             handled += 1;
-            read += self.look(Key::from_raw(event.key), event.readiness);
+            read += self.look(self.key_of(event), event.readiness);
         }
         self.handled.set(handled);
         self.events.replace(events);
@@ -145,6 +145,12 @@ impl Core {
             read_streaming += read;
         }
         read_soon + read_streaming
+    }
+
+    #[inline]
+    fn key_of(&self, event: Event) -> Key {
+        // The table need not be asked where the kernel has carried the whole key.
+        Key::from_raw(event.key).unwrap_or_else(|| self.sources.borrow().key_of_raw(event.key))
     }
 
     /// An event of a socket that has been closed meanwhile finds nothing: its key is stale.

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 /// A place to [`listen`](crate::Server::listen) on, with options. Where the defaults will do, an address as text does.
 ///
+/// An option that means nothing where it is used is refused there, by [`AddressError::Inapplicable`]: for Unix sockets
+/// `reuse_address`, `reuse_port`, `no_delay`, `keep_alive`, `linger` and `device`, for datagrams `backlog`, `no_delay`, `keep_alive`,
+/// `linger` and `max_connections`.
+///
 /// ```
 /// use std::time::Duration;
 /// use tiderace::{Bind, KeepAlive};
@@ -39,14 +43,32 @@ impl Bind {
         AddressError: From<E::Error>,
     {
         let endpoint: Endpoint = endpoint.try_into().map_err(|error| Error::Address(error.into()))?;
-        let (reuse_port, only_v6) = (endpoint.reuse_port, endpoint.only_v6);
+        let (reuse_port, only_v6) = (endpoint.reuse_port, endpoint.is_only_v6());
         let options = ListenOptions { reuse_port, only_v6, ..ListenOptions::default() };
         Ok(Bind { endpoint, options, max_connections: None, refusal: None })
     }
 
+    /// What of it listens for streams.
+    ///
+    /// # Errors
+    /// [`AddressError`] for a place that is for datagrams, and for an option that does not apply.
+    pub(super) fn for_streams(mut self) -> Result<Bind, AddressError> {
+        self.endpoint = self.endpoint.for_streams()?;
+        let unfit = if self.endpoint.is_unix() { self.options.inapplicable_to_unix() } else { None };
+        unfit.map_or(Ok(self), |option| Err(AddressError::Inapplicable { option, to: "a Unix socket" }))
+    }
+
+    /// What of it listens for datagrams; with errors alike.
+    pub(super) fn for_datagrams(mut self) -> Result<Bind, AddressError> {
+        self.endpoint = self.endpoint.for_datagrams()?;
+        let of_server = self.max_connections.map(|_| "max_connections");
+        let unfit = self.options.inapplicable_to_datagrams().or(of_server);
+        unfit.map_or(Ok(self), |option| Err(AddressError::Inapplicable { option, to: "datagrams" }))
+    }
+
     /// How many connections may wait to be accepted. Default: 4,096, or less if the system holds it lower.
     pub fn backlog(mut self, connections: u32) -> Bind {
-        self.options.backlog = connections;
+        self.options.backlog = Some(connections);
         self
     }
 
@@ -58,14 +80,17 @@ impl Bind {
     }
 
     /// Whether a port may be bound whose last connections the system still remembers (`SO_REUSEADDR`). Default: yes.
+    ///
+    /// For datagrams it means something else: on Linux, any number of sockets that say so, also of other processes, have the port
+    /// at the same time, and each hears what is sent to a multicast group. Default: no.
     pub fn reuse_address(mut self, reuse: bool) -> Bind {
-        self.options.reuse_address = reuse;
+        self.options.reuse_address = Some(reuse);
         self
     }
 
     /// Whether small segments leave at once (`TCP_NODELAY`). Default: yes.
     pub fn no_delay(mut self, no_delay: bool) -> Bind {
-        self.options.no_delay = no_delay;
+        self.options.no_delay = Some(no_delay);
         self
     }
 

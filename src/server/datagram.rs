@@ -3,7 +3,7 @@
 use super::listen::ListenUdp;
 use super::listen::sealed::Place;
 use crate::error::{Error, Result};
-use crate::io::{Address, DatagramSocket, Endpoint, ListenOptions, first_usable};
+use crate::io::{Address, DatagramSocket, Endpoint, ListenOptions, Purpose, first_usable};
 pub(super) use crate::net::DatagramHandler;
 use crate::net::{UdpSocket, drive_datagrams};
 use crate::runtime::{Core, spawn_local};
@@ -53,8 +53,9 @@ impl DatagramListening {
         });
         let (sockets, shared) = match on.udp_place()? {
             Place::Bind(how) => {
+                let how = how.for_datagrams()?;
                 let can_share = cfg!(target_os = "linux");
-                let socket = bind(&how.endpoint.for_datagrams()?, &how.options, can_share)?;
+                let socket = bind(&how.endpoint, &how.options, can_share)?;
                 (vec![socket], can_share.then_some(how.options))
             }
             Place::Bound(fds) => {
@@ -91,6 +92,7 @@ impl DatagramListening {
 
 /// Binds the first address of a name that can be bound.
 fn bind(endpoint: &Endpoint, options: &ListenOptions, shared: bool) -> Result<DatagramSocket> {
-    let bound = first_usable(&endpoint.resolve()?, |address| DatagramSocket::bind(address, options, shared));
+    let bound =
+        first_usable(&endpoint.resolve(Purpose::Listen)?, |address| DatagramSocket::bind(address, options, shared));
     bound.map_err(|source| Error::Bind { address: endpoint.to_string(), source })
 }

@@ -5,7 +5,7 @@ use super::datagram::DatagramListening;
 use super::refusal::Refusal;
 use crate::connection::{ConnectionLimit, Handler, Incoming, Session, Settings, drive};
 use crate::error::{Error, Result};
-use crate::io::{Address, Endpoint, ListenOptions, Listener, SocketFile, first_usable};
+use crate::io::{Address, Endpoint, ListenOptions, Listener, Purpose, SocketFile, first_usable};
 use crate::runtime::spawn_local;
 use socket2::{SockAddr, SockRef, Type};
 use std::cell::{Cell, RefCell};
@@ -152,6 +152,7 @@ pub(super) type Serve = Box<dyn FnMut(Incoming)>;
 pub(super) type Start = Box<dyn FnOnce(Rc<Settings>) -> Serve + Send>;
 
 /// One `listen` or `listen_udp` of a server.
+#[allow(clippy::large_enum_variant, reason = "a server has few, and they are moved while it starts")]
 pub(super) enum Listening {
     Streams(Box<StreamListening>),
     Datagrams(DatagramListening),
@@ -209,7 +210,8 @@ impl StreamListening {
         });
         let (listeners, shared, limit, refusal, is_ours) = match on.place()? {
             sealed::Place::Bind(how) => {
-                let listener = bind(how.endpoint, &how.options)?;
+                let how = how.for_streams()?;
+                let listener = bind(&how.endpoint, &how.options)?;
                 let can_share = cfg!(target_os = "linux") && !listener.local_address()?.is_unix();
                 let limit = how.max_connections.map(ConnectionLimit::new);
                 (vec![Arc::new(listener)], can_share.then_some(how.options), limit, how.refusal, true)
@@ -275,9 +277,8 @@ impl StreamListening {
 }
 
 /// Binds the first address of a name that can be bound.
-fn bind(endpoint: Endpoint, options: &ListenOptions) -> Result<Listener> {
-    let endpoint = endpoint.for_streams()?;
-    let bound = first_usable(&endpoint.resolve()?, |address| Listener::bind(address, options, true));
+fn bind(endpoint: &Endpoint, options: &ListenOptions) -> Result<Listener> {
+    let bound = first_usable(&endpoint.resolve(Purpose::Listen)?, |address| Listener::bind(address, options, true));
     bound.map_err(|source| Error::Bind { address: endpoint.to_string(), source })
 }
 
@@ -291,7 +292,7 @@ fn serve<H: Handler>(
         let handler = make();
         match Session::new(incoming, &codec, handler, &settings) {
             Ok(session) => spawn_local(drive(session)).detach(),
-            Err(error) => tracing::error!(%error, "an accepted connection can not be watched"),
+            Err(error) => tracing::error!(%error, "an accepted connection cannot be watched"),
         }
     }
 }

@@ -31,7 +31,7 @@ proptest! {
                 Step::Insert(value) => {
                     let key = slots.insert(value);
                     prop_assert!(!keys.contains(&key));
-                    prop_assert_eq!(Key::from_raw(key.raw()), key);
+                    prop_assert_eq!((slots.key_of_raw(key.raw()), Key::from_number(key.number())), (key, key));
                     model.insert(key, value);
                     keys.push(key);
                 }
@@ -59,8 +59,8 @@ proptest! {
         for key in keys {
             slots.remove(key);
         }
-        prop_assert_eq!(slots.get(Key::from_raw(raw)), None);
-        prop_assert_eq!(slots.remove(Key::from_raw(raw)), None);
+        prop_assert_eq!(slots.get(slots.key_of_raw(raw)), None);
+        prop_assert_eq!(slots.remove(slots.key_of_raw(raw)), None);
     }
 }
 
@@ -93,12 +93,28 @@ fn reuse_keeps_the_table_as_small_as_it_was() {
 fn a_generation_wraps_within_its_bits() {
     let mut slots = Slots::new();
     let key = slots.insert('a');
-    slots.chunks[0][0].generation = GENERATION_MASK;
+    slots.chunks[0][0].generation = u32::MAX;
     assert_eq!(slots.get(key), None);
-    let key = Key::new(0, GENERATION_MASK);
-    assert_ne!(Key::new(NONE - 1, GENERATION_MASK).raw(), usize::MAX);
+    let key = Key::new(0, u32::MAX);
+    assert_eq!(slots.key_of_raw(key.raw()), key);
+    assert_ne!(Key::new(NONE - 1, u32::MAX).raw(), usize::MAX);
+    assert_ne!(Key::new(NONE - 1, u32::MAX).number(), u64::MAX);
     assert_eq!(slots.remove(key), Some('a'));
     assert_eq!(slots.insert('b'), Key::new(0, 0));
+}
+
+/// As many as a raw key can tell apart where pointers have 32 bits, and one more.
+#[test]
+fn a_stale_key_finds_nothing_however_often_its_slot_was_reused() {
+    let mut slots = Slots::new();
+    let stale = slots.insert(0);
+    let mut last = stale;
+    for value in 1..=1 << 12 {
+        slots.remove(last);
+        last = slots.insert(value);
+        assert_eq!((last.index(), slots.get(stale)), (stale.index(), None));
+        assert_eq!(slots.key_of_raw(last.raw()), last);
+    }
 }
 
 #[test]

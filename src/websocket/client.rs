@@ -89,9 +89,9 @@ pub enum HandshakeError {
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HandshakeError::Url(url) => write!(f, "expected ws://HOST:PORT/PATH, met {url}"),
-            HandshakeError::Field(field) => write!(f, "expected a field of a head, met {field:?}"),
-            HandshakeError::Refused(status) => write!(f, "expected 101 Switching Protocols, met {status}"),
+            HandshakeError::Url(url) => write!(f, "expected ws://HOST:PORT/PATH, found {url}"),
+            HandshakeError::Field(field) => write!(f, "expected a field of a head, found {field:?}"),
+            HandshakeError::Refused(status) => write!(f, "expected 101 Switching Protocols, found {status}"),
             HandshakeError::Answer(what) => f.write_str(what),
         }
     }
@@ -170,6 +170,7 @@ impl WebSocketConnector {
     /// # Panics
     /// Outside a core.
     pub async fn connect(&self) -> Result<Opened> {
+        crate::runtime::expect_current("WebSocketConnector::connect");
         let invalid_protocol = || self.protocols.iter().find(|protocol| !is_token(protocol));
         if let Some(invalid) = self.invalid_field.as_ref().or_else(invalid_protocol) {
             return Err(HandshakeError::Field(invalid.clone()).into());
@@ -206,7 +207,7 @@ impl WebSocketConnector {
         let mut fields = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut fields);
         if !response.parse(head).is_ok_and(|parsed| parsed.is_complete()) {
-            return Err(HandshakeError::Answer("expected a response of HTTP, met something else"));
+            return Err(HandshakeError::Answer("expected a response of HTTP, found something else"));
         }
         if response.code != Some(101) {
             let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
@@ -218,14 +219,14 @@ impl WebSocketConnector {
             (values.next(), values.next().is_some())
         };
         if !matches!(field("upgrade"), (Some(upgrade), false) if upgrade.eq_ignore_ascii_case("websocket")) {
-            return Err(HandshakeError::Answer("expected an upgrade to WebSocket, met another"));
+            return Err(HandshakeError::Answer("expected an upgrade to WebSocket, found another"));
         }
         let has_upgrade = |list: &str| list.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
         if !field("connection").0.is_some_and(has_upgrade) {
-            return Err(HandshakeError::Answer("expected Connection: Upgrade, met another"));
+            return Err(HandshakeError::Answer("expected Connection: Upgrade, found another"));
         }
         if field("sec-websocket-accept") != (Some(&handshake::accept_value(key)), false) {
-            return Err(HandshakeError::Answer("expected the answer to this key, met another"));
+            return Err(HandshakeError::Answer("expected the answer to this key, found another"));
         }
         let negotiated = match (field("sec-websocket-extensions"), &self.codec.config.deflate) {
             ((None, _), _) => None,
@@ -233,7 +234,7 @@ impl WebSocketConnector {
                 let confirmed = deflate.confirm(answer);
                 Some(
                     confirmed
-                        .ok_or(HandshakeError::Answer("expected the compression that was asked for, met another"))?,
+                        .ok_or(HandshakeError::Answer("expected the compression that was asked for, found another"))?,
                 )
             }
             _ => return Err(HandshakeError::Answer("expected no extension that was not asked for")),
@@ -243,7 +244,7 @@ impl WebSocketConnector {
             (Some(protocol), false) if self.protocols.iter().any(|asked| asked == protocol) => {
                 Some(protocol.to_owned())
             }
-            _ => return Err(HandshakeError::Answer("expected a subprotocol that was asked for, met another")),
+            _ => return Err(HandshakeError::Answer("expected a subprotocol that was asked for, found another")),
         };
         Ok((protocol, negotiated))
     }

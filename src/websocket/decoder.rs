@@ -134,7 +134,7 @@ impl WebSocketDecoder {
         match header.opcode {
             Opcode::Text | Opcode::Binary => {
                 if self.assembly.is_some() {
-                    return Err(WebSocketError::Frame("expected the rest of a message, met another message"));
+                    return Err(WebSocketError::Frame("expected the rest of a message, found another message"));
                 }
                 let is_text = header.opcode == Opcode::Text;
                 if header.is_final && header.is_compressed {
@@ -151,7 +151,7 @@ impl WebSocketDecoder {
             }
             Opcode::Continuation => {
                 let Some(assembly) = &mut self.assembly else {
-                    return Err(WebSocketError::Frame("expected a message, met the continuation of none"));
+                    return Err(WebSocketError::Frame("expected a message, found the continuation of none"));
                 };
                 assembly.push(payload, header.is_final, config)?;
                 if header.is_final && assembly.is_compressed {
@@ -189,7 +189,7 @@ impl WebSocketDecoder {
         if is_wrong {
             return Err(self.refuse(WebSocketError::NotUtf8));
         }
-        let Some(whole) = &self.whole else { return Err(WebSocketError::Frame("expected a message, met none")) };
+        let Some(whole) = &self.whole else { return Err(WebSocketError::Frame("expected a message, found none")) };
         Ok(match whole.is_text {
             true => Message::Text(simdutf8::basic::from_utf8(&whole.bytes).map_err(|_| WebSocketError::NotUtf8)?),
             false => Message::Binary(&whole.bytes),
@@ -232,12 +232,12 @@ fn parse_close(payload: &[u8]) -> Result<Option<Close<'_>>, WebSocketError> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
         return match payload.len() {
             0 => Ok(None),
-            _ => Err(WebSocketError::Frame("expected a close code of two bytes, met one byte")),
+            _ => Err(WebSocketError::Frame("expected a close code of two bytes, found one byte")),
         };
     };
     let code = CloseCode(u16::from_be_bytes(*code));
     if !code.is_sendable() {
-        return Err(WebSocketError::Frame("expected a close code that may be sent, met another"));
+        return Err(WebSocketError::Frame("expected a close code that may be sent, found another"));
     }
     let reason = std::str::from_utf8(reason).map_err(|_| WebSocketError::NotUtf8)?;
     Ok(Some(Close { code, reason }))
@@ -269,7 +269,7 @@ impl Decoder for WebSocketDecoder {
     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Message<'a>, WebSocketError> {
         let Some(header) = self.header else {
             let asks = self.shared.asked.borrow().is_some();
-            let http = self.http.as_deref_mut().ok_or(WebSocketError::Frame("expected a frame, met none"))?;
+            let http = self.http.as_deref_mut().ok_or(WebSocketError::Frame("expected a frame, found none"))?;
             let request = http.decode(frame).map_err(WebSocketError::Http)?;
             return Ok(if asks { Message::Handshake(request) } else { Message::Http(request) });
         };
@@ -284,7 +284,7 @@ impl Decoder for WebSocketDecoder {
             Opcode::Ping => Message::Ping(payload),
             Opcode::Pong => Message::Pong(payload),
             Opcode::Close => Message::Close(parse_close(payload)?),
-            Opcode::Continuation => return Err(WebSocketError::Frame("expected a message, met none")),
+            Opcode::Continuation => return Err(WebSocketError::Frame("expected a message, found none")),
         })
     }
 

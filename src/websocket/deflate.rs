@@ -258,7 +258,7 @@ fn inflate(context: &mut Decompress, compressed: &[u8], max: usize) -> Result<Ve
             let taken = (context.total_in() - before) as usize;
             let (length, read) = (message.len(), context.total_in());
             let status = context.decompress_vec(&part[taken..], &mut message, FlushDecompress::Sync);
-            let status = status.map_err(|_| WebSocketError::Frame("expected deflated data, met something else"))?;
+            let status = status.map_err(|_| WebSocketError::Frame("expected deflated data, found something else"))?;
             if message.len() > max {
                 return Err(WebSocketError::MessageTooLong { max });
             }
@@ -273,7 +273,7 @@ fn inflate(context: &mut Decompress, compressed: &[u8], max: usize) -> Result<Ve
                     break;
                 }
                 if message.len() == length && context.total_in() == read {
-                    return Err(WebSocketError::Frame("expected deflated data, met something else"));
+                    return Err(WebSocketError::Frame("expected deflated data, found something else"));
                 }
             } else {
                 message.reserve(message.len().min(max + 1 - message.len()).max(1));

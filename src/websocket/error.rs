@@ -58,14 +58,16 @@ impl fmt::Display for WebSocketError {
             WebSocketError::Http(error) => error.fmt(f),
             WebSocketError::Frame(rule) => f.write_str(rule),
             WebSocketError::FrameTooLong { max, length } => {
-                write!(f, "expected a frame of at most {max} bytes, met {length}")
+                write!(f, "expected a frame of at most {max} bytes, found {length}")
             }
-            WebSocketError::MessageTooLong { max } => write!(f, "expected a message of at most {max} bytes, met more"),
-            WebSocketError::TooManyFragments { max } => write!(f, "expected at most {max} fragments, met more"),
+            WebSocketError::MessageTooLong { max } => {
+                write!(f, "expected a message of at most {max} bytes, found more")
+            }
+            WebSocketError::TooManyFragments { max } => write!(f, "expected at most {max} fragments, found more"),
             WebSocketError::TooManyControls { max } => {
-                write!(f, "expected at most {max} control frames a second, met more")
+                write!(f, "expected at most {max} control frames a second, found more")
             }
-            WebSocketError::NotUtf8 => f.write_str("expected UTF-8, met something else"),
+            WebSocketError::NotUtf8 => f.write_str("expected UTF-8, found something else"),
         }
     }
 }
@@ -103,9 +105,9 @@ impl fmt::Display for SendError {
             SendError::NotOpen => f.write_str("expected the handshake before a message"),
             SendError::Closed => f.write_str("expected nothing behind a close"),
             SendError::ControlTooLong { length } => {
-                write!(f, "expected at most 125 bytes in a control frame, met {length}")
+                write!(f, "expected at most 125 bytes in a control frame, found {length}")
             }
-            SendError::CloseCode(code) => write!(f, "expected a close code that can be sent, met {code}"),
+            SendError::CloseCode(code) => write!(f, "expected a close code that can be sent, found {code}"),
             SendError::Fragment => f.write_str("expected the fragments of a message in their order"),
             SendError::NoHandshake => f.write_str("expected a handshake before its answer"),
             SendError::Protocol => f.write_str("expected a subprotocol that the client has asked for"),

@@ -77,12 +77,12 @@ impl Header {
             8 => Opcode::Close,
             9 => Opcode::Ping,
             10 => Opcode::Pong,
-            _ => return Err(WebSocketError::Frame("expected a known opcode, met another")),
+            _ => return Err(WebSocketError::Frame("expected a known opcode, found another")),
         };
         let (is_final, is_compressed) = (first & 0x80 != 0, first & 0x40 != 0);
         let begins = matches!(opcode, Opcode::Text | Opcode::Binary);
         if first & 0x30 != 0 || is_compressed && !(rules.may_be_compressed && begins) {
-            return Err(WebSocketError::Frame("expected reserved bits to be zero, met one that is set"));
+            return Err(WebSocketError::Frame("expected reserved bits to be zero, found one that is set"));
         }
         let is_masked = second & 0x80 != 0;
         if is_masked != rules.is_masked {
@@ -102,16 +102,16 @@ impl Header {
         };
         if opcode.is_control() {
             if !is_final {
-                return Err(WebSocketError::Frame("expected control frames in one piece, met a fragment"));
+                return Err(WebSocketError::Frame("expected control frames in one piece, found a fragment"));
             }
             if length > 125 {
-                return Err(WebSocketError::Frame("expected control frames of at most 125 bytes, met a longer one"));
+                return Err(WebSocketError::Frame("expected control frames of at most 125 bytes, found a longer one"));
             }
         } else if length > rules.max as u64 {
             return Err(WebSocketError::FrameTooLong { max: rules.max, length });
         }
         if size == 4 && length < 126 || size == 10 && length <= u64::from(u16::MAX) {
-            return Err(WebSocketError::Frame("expected a length in as few bytes as it needs, met more"));
+            return Err(WebSocketError::Frame("expected a length in as few bytes as it needs, found more"));
         }
         let mut key = None;
         if is_masked {

@@ -285,7 +285,9 @@ fn log(connection: ConnectionId, queued: crate::Result) {
     match queued {
         Ok(()) => {}
         Err(Error::Closed) => tracing::debug!(%connection, "a message came too late for its connection"),
-        Err(error) => tracing::warn!(%connection, %error, "a message from a handle was not sent"),
+        Err(error) => {
+            tracing::warn!(%connection, error = format_args!("{error:#}"), "a message from a handle was not sent");
+        }
     }
 }
 

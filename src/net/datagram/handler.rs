@@ -172,7 +172,7 @@ async fn open<H: DatagramHandler>(handler: &mut H, socket: &UdpSocket) -> Result
         Err(panic) => Error::msg(format!("a handler of datagrams panicked when its socket opened: {panic}")),
     };
     let address = socket.local_addr().ok();
-    tracing::error!(socket = ?address, error = %failed, "a handler of datagrams cannot open, and its socket is closed");
+    tracing::error!(socket = ?address, error = format_args!("{failed:#}"), "a handler of datagrams cannot open, and its socket is closed");
     Err(failed)
 }
 
@@ -182,7 +182,7 @@ async fn survive(method: impl Future<Output = Result>, what: &str, peer: Option<
     match CatchPanic::new(method).await {
         Ok(Ok(())) => {}
         Ok(Err(Error::StopServer { within })) => socket.link.core.stop_server(within),
-        Ok(Err(error)) => tracing::warn!(?peer, %error, "{what}"),
+        Ok(Err(error)) => tracing::warn!(?peer, error = format_args!("{error:#}"), "{what}"),
         Err(panic) => tracing::error!(?peer, panic, "a handler of datagrams panicked: {what}"),
     }
 }

@@ -14,7 +14,9 @@ pub use sender::UdpSender;
 
 use super::connect::look_up;
 use crate::error::{Error, Result};
-use crate::io::{AddressError, Batch, DatagramSocket, Endpoint, ListenOptions, Peer, SocketOptions, first_usable};
+use crate::io::{
+    AddressError, Batch, DatagramSocket, Endpoint, ListenOptions, Peer, Purpose, SocketOptions, first_usable,
+};
 use crate::runtime::{Core, expect_current, oneshot};
 use socket2::SockAddr;
 use std::any::Any;
@@ -74,8 +76,9 @@ impl UdpSocket {
         AddressError: From<A::Error>,
     {
         let core = expect_current("UdpSocket::bind");
-        let (endpoint, addresses) = resolve(to).await?;
-        let options = ListenOptions { reuse_port: endpoint.reuse_port, ..ListenOptions::default() };
+        let (endpoint, addresses) = resolve(to, Purpose::Listen).await?;
+        let (reuse_port, only_v6) = (endpoint.reuse_port, endpoint.is_only_v6());
+        let options = ListenOptions { reuse_port, only_v6, ..ListenOptions::default() };
         let socket = first_usable(&addresses, |address| DatagramSocket::bind(address, &options, false));
         let socket = socket.map_err(|source| Error::Bind { address: endpoint.to_string(), source })?;
         Ok(UdpSocket::new(&core, socket, None)?)
@@ -95,7 +98,7 @@ impl UdpSocket {
         AddressError: From<A::Error>,
     {
         let core = expect_current("UdpSocket::connect");
-        let (endpoint, addresses) = resolve(to).await?;
+        let (endpoint, addresses) = resolve(to, Purpose::Connect).await?;
         let socket = first_usable(&addresses, DatagramSocket::connect);
         let socket = socket.map_err(|source| Error::Connect { address: endpoint.to_string(), source })?;
         Ok(UdpSocket::new(&core, socket, None)?)
@@ -260,13 +263,13 @@ pub(crate) async fn datagrams_over(core: &Core) {
     }
 }
 
-async fn resolve<A>(to: A) -> Result<(Endpoint, Vec<SockAddr>)>
+async fn resolve<A>(to: A, purpose: Purpose) -> Result<(Endpoint, Vec<SockAddr>)>
 where
     A: TryInto<Endpoint>,
     AddressError: From<A::Error>,
 {
     let endpoint = to.try_into().map_err(|error| Error::Address(error.into()))?.for_datagrams()?;
-    let addresses = look_up(&endpoint).await.map_err(Error::Address)?;
+    let addresses = look_up(&endpoint, purpose).await.map_err(Error::Address)?;
     Ok((endpoint, addresses))
 }
 
