@@ -246,6 +246,9 @@ pub enum CloseReason {
     Detached,
     /// The server stopped.
     Shutdown,
+    /// The connection goes on under another handler: see [`Conn::upgrade`](crate::Conn::upgrade). It has not closed, and metrics
+    /// do not count it as that.
+    Upgraded,
 }
 
 /// Why a connection has ended, without the details: what [`Handle::closed`](crate::Handle::closed) returns. Each stands for the
@@ -273,6 +276,8 @@ pub enum CloseKind {
     Detached,
     /// The server stopped, or the connection's core ended.
     Shutdown,
+    /// The connection goes on under another handler.
+    Upgraded,
 }
 
 impl CloseKind {
@@ -287,6 +292,7 @@ impl CloseKind {
         CloseKind::TooSlow,
         CloseKind::Detached,
         CloseKind::Shutdown,
+        CloseKind::Upgraded,
     ];
 
     pub(crate) fn from_number(number: usize) -> CloseKind {
@@ -307,8 +313,22 @@ pub enum TimeLimit {
     /// Nothing was received and nothing sent for the idle timeout, while no method of the handler ran.
     Idle,
     /// The first message was not there within the [time](crate::Server::first_message_timeout) for it.
+    ///
+    /// A message is what the handler is given: an empty line of RESP is none, and neither are bytes that a handler of
+    /// [`Peek`](crate::codec::Peek) leaves where they are. Of a request whose body comes in parts it is the head. In a protocol
+    /// with a handshake the finished handshake counts as well, because a peer of a WebSocket may only want to listen.
+    ///
+    /// The time runs while the connection waits for its peer: not while a method of the handler runs, and not while the handler
+    /// has [paused](crate::Conn::pause) the connection.
     FirstMessage,
-    /// A message, with all its frames, has not ended in the [time](crate::Server::message_timeout) that one may take.
+    /// A message has not ended in the [time](crate::Server::message_timeout) that one may take.
+    ///
+    /// That is for the whole message, from its first byte to its last: for a request with its body, also where the body comes
+    /// in parts, and for a WebSocket's message with all its fragments. The last byte of a message is that of the first frame
+    /// behind which the decoder's [`may_end`](crate::codec::Decoder::may_end) says yes. A handler that receives long bodies in
+    /// parts gives them more time by [`Conn::set_message_timeout`](crate::Conn::set_message_timeout).
+    ///
+    /// The time runs as that for the first message does.
     Message,
     /// The next message was not there by the read deadline.
     Read,
@@ -362,12 +382,14 @@ impl CloseReason {
             CloseReason::TooSlow => 7,
             CloseReason::Detached => 8,
             CloseReason::Shutdown => 9,
+            CloseReason::Upgraded => 10,
         }
     }
 
     /// Whether the connection ended as connections should: by one of the two sides, or with the server.
     pub fn is_normal(&self) -> bool {
-        matches!(self, CloseReason::EndOfStream | CloseReason::Closed | CloseReason::Shutdown | CloseReason::Detached)
+        use CloseReason::{Closed, Detached, EndOfStream, Shutdown, Upgraded};
+        matches!(self, EndOfStream | Closed | Shutdown | Detached | Upgraded)
     }
 }
 
@@ -385,6 +407,7 @@ impl fmt::Display for CloseReason {
             CloseReason::TooSlow => f.write_str("too slow for its group"),
             CloseReason::Detached => f.write_str("detached"),
             CloseReason::Shutdown => f.write_str("shutdown"),
+            CloseReason::Upgraded => f.write_str("upgraded"),
         }
     }
 }

@@ -103,6 +103,8 @@ pub use signal::{Signal, Signals};
 mod book {
     #[doc = include_str!("../book/src/connections.md")]
     struct Connections;
+    #[doc = include_str!("../book/src/own-protocol.md")]
+    struct OwnProtocol;
     #[doc = include_str!("../book/src/timers.md")]
     struct Timers;
     #[doc = include_str!("../book/src/other-threads.md")]

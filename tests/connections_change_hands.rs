@@ -6,6 +6,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc::Sender;
@@ -351,4 +352,32 @@ fn who_drives_a_stream_by_hand_meets_a_wrong_frame_once() {
         assert!(matches!(frames.next().await, Err(Error::Protocol(_))));
         assert_eq!(frames.next().await.unwrap(), Some(&b"kind"[..]));
     });
+}
+
+/// Sets an option by the descriptor, and keeps the connection open by a duplicate of it.
+struct Duplicating(Sender<TcpStream>);
+
+impl Handler for Duplicating {
+    type Codec = Raw;
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, _: &[u8]) -> Result {
+        socket2::SockRef::from(&conn.as_fd()).set_recv_buffer_size(64 * 1024)?;
+        self.0.send(conn.as_fd().try_clone_to_owned()?.into())?;
+        Ok(())
+    }
+}
+
+#[test]
+fn descriptor_of_a_connection_can_be_borrowed_and_duplicated() {
+    let (tell, told) = events();
+    let server = serve(1, Raw, move || Duplicating(tell.clone()));
+    let mut stream = server.connect();
+    stream.write_all(b"go on").unwrap();
+    let mut duplicate = told.next();
+    assert_eq!(duplicate.peer_addr().unwrap(), stream.local_addr().unwrap());
+    assert!(socket2::SockRef::from(&duplicate).recv_buffer_size().unwrap() >= 64 * 1024);
+    duplicate.write_all(b"by another way").unwrap();
+    let mut heard = [0; 14];
+    stream.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"by another way");
 }

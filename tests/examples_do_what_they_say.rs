@@ -165,6 +165,22 @@ fn buffered_length_shows_what_waits() {
 }
 
 #[test]
+fn upgrade_changes_from_lines_to_frames() {
+    let mut process = example("upgrade", &[]);
+    let mut client = Client::of(&process.address());
+    assert_eq!(client.hear(), "say BINARY and a name");
+    assert_eq!(client.ask("hello\n"), "what?");
+    client.say("BINARY bob\n\0\0\0\x05hello");
+    assert_eq!(client.hear(), "OK");
+    let mut frame = [0; 9];
+    client.0.read_exact(&mut frame).unwrap();
+    assert_eq!(&frame, b"\0\0\0\x05hello");
+    process.line_with("5 bytes from bob");
+    drop(client);
+    process.line_with("bob has gone: end of stream");
+}
+
+#[test]
 fn several_listeners_each_speak_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lines");

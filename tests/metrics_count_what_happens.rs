@@ -248,7 +248,7 @@ fn the_page_can_be_parsed_and_says_what_the_handle_says() {
             let named = samples.iter().filter(move |(n, labels, _)| *n == name && labels["core"] == core);
             named.map(|(_, labels, value)| (labels.clone(), *value)).collect::<Vec<_>>()
         };
-        assert_eq!(of_core("tiderace_connections_closed_total").len(), 10, "one for each reason");
+        assert_eq!(of_core("tiderace_connections_closed_total").len(), 11, "one for each reason");
         for histogram in ["tiderace_turn_seconds", "tiderace_turn_events"] {
             let buckets = of_core(&format!("{histogram}_bucket"));
             let bounds = buckets.iter().map(|(labels, _)| labels["le"].parse::<f64>().unwrap());

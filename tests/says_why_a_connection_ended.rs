@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::*;
-use tiderace::codec::{LengthDelimited, Lines, Raw};
+use tiderace::codec::{Decoder, Input, LengthDelimited, Lines, Output, Raw};
 use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, Server, SlowMember};
 
 /// Does what a line says.
@@ -317,5 +317,87 @@ fn outside_a_core_it_is_said_what_was_called() {
     {
         let connector = tiderace::websocket::WebSocketConnector::new("ws://127.0.0.1:1").unwrap();
         assert!(panic_of(connector.connect()).starts_with("WebSocketConnector::connect needs a core"));
+    }
+}
+
+/// Answers each byte by itself, with more than a peer has room for.
+#[derive(Clone)]
+struct Loud {
+    answers: u32,
+    tell: Sender<String>,
+}
+
+impl Decoder for Loud {
+    type Item<'a> = ();
+    type Error = std::convert::Infallible;
+
+    fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, Self::Error> {
+        Ok((!input.is_empty()).then_some(1))
+    }
+
+    fn is_message(&mut self, _: &mut [u8]) -> Result<bool, Self::Error> {
+        self.answers += 1;
+        Ok(false)
+    }
+
+    fn decode<'a>(&'a mut self, _: &'a mut [u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn has_answer(&self) -> bool {
+        self.answers > 0
+    }
+
+    fn answer(&mut self, output: &mut Output<'_>) {
+        self.answers = 0;
+        output.put_slice(&vec![7; 32 * 1024 * 1024]);
+        self.tell.send("answered".into()).unwrap();
+    }
+}
+
+struct OfLoud {
+    tell: Sender<String>,
+    handles: Sender<Handle<Loud>>,
+}
+
+impl Handler for OfLoud {
+    type Codec = Loud;
+
+    async fn on_open(&mut self, conn: &mut Conn<Loud>) -> Result {
+        self.handles.send(conn.handle())?;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<Loud>, (): ()) -> Result {
+        Ok(())
+    }
+
+    async fn on_wake(&mut self, _: &mut Conn<Loud>) -> Result {
+        self.tell.send("woken".into())?;
+        Ok(())
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Loud>, reason: &CloseReason) {
+        let _ = self.tell.send(reason.to_string());
+    }
+}
+
+#[test]
+fn close_and_wake_do_not_wait_for_a_peer_that_takes_no_answers() {
+    for cores in CORES {
+        let ((tell, told), (handles, handed)) = (events(), events());
+        let codec = Loud { answers: 0, tell: tell.clone() };
+        let make = move || OfLoud { tell: tell.clone(), handles: handles.clone() };
+        let server = Server::new().cores(cores).close_timeout(Duration::from_millis(50));
+        let server = Running::start(server.listen("tcp://127.0.0.1:0", codec, make).unwrap());
+        let mut stream = server.connect();
+        let handle = handed.next();
+        stream.write_all(b"x").unwrap();
+        assert_eq!(told.next(), "answered");
+        handle.wake();
+        assert_eq!(told.next(), "woken");
+        handle.close();
+        let reason = told.next();
+        assert!(reason.contains("undelivered"), "{reason}");
     }
 }

@@ -127,3 +127,15 @@ fn waiting_inside_a_core_is_refused() {
 fn a_timeout_around_everything_says_what_is_missing() {
     let _ = tiderace::block_on(tiderace::timeout(Duration::from_secs(1), async {}));
 }
+
+#[test]
+fn at_runs_its_work_at_its_time_and_at_once_if_that_is_past() {
+    block_on(async {
+        let began = Instant::now();
+        let due = began + Duration::from_millis(5);
+        assert!(tiderace::at(due, async { Instant::now() }).await.unwrap() >= due);
+        assert_eq!(tiderace::at(began, async { "at once" }).await.unwrap(), "at once");
+        let never = tiderace::at(Instant::now() + Duration::from_secs(3600), async { unreachable!() });
+        assert_eq!(never.cancel().await, None::<()>);
+    });
+}

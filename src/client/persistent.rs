@@ -126,7 +126,8 @@ async fn stay_connected<H: Handler>(
 
 /// Whether a connection has ended because somebody here wanted that.
 fn is_own_wish(reason: &CloseReason) -> bool {
-    matches!(reason, CloseReason::Closed | CloseReason::Detached | CloseReason::Shutdown)
+    use CloseReason::{Closed, Detached, Shutdown, Upgraded};
+    matches!(reason, Closed | Detached | Shutdown | Upgraded)
 }
 
 impl<C: Codec> fmt::Debug for Client<C> {

@@ -73,7 +73,7 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
 
 /// Calls `on_close`. Its panic is logged, as no method is left to be told of it. What it waits for is dropped when the connection
 /// is aborted meanwhile.
-async fn tell<H: Handler>(session: &mut Session<H>, reason: &CloseReason) {
+pub(super) async fn tell<H: Handler>(session: &mut Session<H>, reason: &CloseReason) {
     let link = session.conn.link.clone();
     // An abort that came before has ended the handler's other methods: this one begins anew.
     link.take(Flag::ABORT);
@@ -87,7 +87,7 @@ async fn tell<H: Handler>(session: &mut Session<H>, reason: &CloseReason) {
 }
 
 /// Drops the handler and the decoder of a session. A panic there must not keep the connection from its end.
-fn drop_session(handler: impl Sized, decoder: impl Sized) {
+pub(super) fn drop_session(handler: impl Sized, decoder: impl Sized) {
     drop_contained(|| drop(handler));
     drop_contained(|| drop(decoder));
 }
@@ -100,7 +100,7 @@ fn farewell(reason: &CloseReason) -> Option<Farewell> {
         CloseReason::Handler(_) | CloseReason::Panic(_) => Some(Farewell::Failed),
         CloseReason::Timeout(_) => Some(Farewell::Timeout),
         CloseReason::Shutdown => Some(Farewell::Shutdown),
-        CloseReason::Reset(_) | CloseReason::TooSlow | CloseReason::Detached => None,
+        CloseReason::Reset(_) | CloseReason::TooSlow | CloseReason::Detached | CloseReason::Upgraded => None,
     }
 }
 

@@ -326,7 +326,7 @@ impl<C: Codec> Conn<C> {
     }
 
     pub(super) fn settings(&self) -> &Settings {
-        &self.counted.0
+        self.counted.settings()
     }
 
     /// The options of the socket below.
@@ -365,6 +365,8 @@ impl<C: Codec> Conn<C> {
     /// If `low` is above `high`.
     pub fn set_write_marks(&mut self, high: u32, low: u32) {
         self.link.set_limits(Limits::new(high, low));
+        // Senders that wait might have room now.
+        self.link.wake_writers();
     }
 }
 

@@ -4,6 +4,7 @@ use super::close::end;
 use super::settings::{Admission, Counted, Settings};
 use super::supervise::Supervise;
 use super::tasks::end_tasks;
+use super::upgrade::{is_upgraded, upgrade};
 use super::{Conn, ConnectionId, Handler};
 use crate::buffer::Ring;
 use crate::codec::{Codec, Decoder, Farewell, ProtocolError, frame_end, split_frame};
@@ -20,7 +21,7 @@ use std::rc::Rc;
 const FRAMES: u32 = 256;
 
 /// What is asked of a connection from outside its loop.
-const REQUESTS: Flag = Flag::CLOSE.or(Flag::WAKE).or(Flag::DETACH);
+const REQUESTS: Flag = Flag::CLOSE.or(Flag::WAKE).or(Flag::DETACH).or(Flag::CHANGE);
 /// Before the next message, see to this.
 const INTERRUPTED: Flag = REQUESTS.or(Flag::PAUSED);
 /// There is a time limit that a message or its end puts an end to.
@@ -57,8 +58,7 @@ impl<H: Handler> Session<H> {
         let mut parts = Some((socket, peer, encoder));
         let link = core.register(|key| {
             let (socket, peer, encoder) = parts.take().expect("registered once");
-            let flags = Flag::SERVED.or(Flag::FRESH);
-            let port = Port::new(core.clone(), key, socket, settings.write, flags).with_peer(peer);
+            let port = Port::new(core.clone(), key, socket, settings.write, Flag::FRESH).with_peer(peer);
             Rc::new(Link::new(port, encoder, number.as_u64()))
         })?;
         link.arm();
@@ -78,9 +78,7 @@ impl<H: Handler> Session<H> {
         handler: H,
         can_ping: bool,
     ) -> Session<H> {
-        if can_ping {
-            conn.link.set_pings();
-        }
+        conn.link.set_pings(can_ping);
         Session { handler, conn, decoder }
     }
 }
@@ -120,7 +118,10 @@ async fn finish<H: Handler>(session: Session<H>, reason: CloseReason) -> CloseRe
     // The ring of a message whose handling was cut off is gone.
     link.take(Flag::LENT);
     end_tasks(&link).await;
-    let reason = end(session, reason).await;
+    let reason = match reason {
+        CloseReason::Upgraded => upgrade(session).await,
+        reason => end(session, reason).await,
+    };
     // Its last method may have spawned others.
     end_tasks(&link).await;
     reason
@@ -224,12 +225,15 @@ impl<H: Handler> Session<H> {
         }
     }
 
-    /// Sends what the protocol answers by itself, and waits if the peer does not take it: who only asks is not read from.
+    /// Sends what the protocol answers by itself, and waits if the peer does not take it: who only asks is not read from. What
+    /// is asked of the connection meanwhile is more urgent, because no method of the handler runs that it would have to wait
+    /// for.
     async fn answer(&mut self) -> Result<(), End> {
         self.conn.link.send_answer(&mut self.decoder);
-        while self.port().is_above_high_water() {
+        let urgent = REQUESTS.or(Flag::STOP);
+        while self.port().is_above_high_water() && !self.port().has(urgent) {
             // A failed write makes room, too: nothing is answered any more, and what has arrived is still handled.
-            let _ = poll_fn(|cx| self.port().poll_room_for_answer(cx)).await;
+            let _ = poll_fn(|cx| self.port().poll_room_for_answer(cx, urgent)).await;
         }
         if self.decoder.has_opened() {
             if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) {
@@ -250,7 +254,7 @@ impl<H: Handler> Session<H> {
     }
 
     #[inline]
-    fn port(&self) -> &Port {
+    pub(super) fn port(&self) -> &Port {
         &self.conn.link
     }
 
@@ -266,9 +270,16 @@ impl<H: Handler> Session<H> {
             if self.port().has(Flag::CLOSE) {
                 return Err(End(CloseReason::Closed));
             }
-            self.port().take(Flag::WAKE);
-            self.handler.on_wake(&mut self.conn).await?;
-            self.decoder.woken();
+            if self.port().take(Flag::CHANGE) {
+                self.change_codec();
+                if is_upgraded(&self.conn.link) {
+                    return Err(End(CloseReason::Upgraded));
+                }
+            }
+            if self.port().take(Flag::WAKE) {
+                self.handler.on_wake(&mut self.conn).await?;
+                self.decoder.woken();
+            }
         }
         Ok(())
     }
@@ -278,6 +289,9 @@ impl<H: Handler> Session<H> {
     fn stream_has_ended(&self) -> End {
         if self.port().has(Flag::DETACH) {
             return End(CloseReason::Detached);
+        }
+        if is_upgraded(&self.conn.link) {
+            return End(CloseReason::Upgraded);
         }
         match self.port().unhandled() {
             0 => End(CloseReason::EndOfStream),
@@ -308,28 +322,6 @@ impl<H: Handler> Session<H> {
             // What the handler has seen and left is its own to judge, in `on_eof`.
             Err(ProtocolError::Truncated { .. }) if self.decoder.unclaimed() > 0 => Ok(None),
             Err(error) => Err(protocol(error)),
-        }
-    }
-
-    /// A message has begun if a part of a frame waits, or if the last frame was a part of a message.
-    #[inline(never)]
-    fn look_for_begun_message(&mut self) {
-        let is_paused = self.port().has(Flag::PAUSED);
-        if !is_paused && (self.port().unhandled() > 0 || !self.decoder.may_end()) {
-            self.port().message_has_begun();
-        }
-    }
-
-    /// Looks at which time limits the last frame has put an end to, if any of it was claimed: a message that is left where
-    /// it is has not ended.
-    #[cold]
-    fn frame_has_ended(&mut self, is_claimed: bool) {
-        let was_message = !self.port().take(Flag::WORDLESS);
-        if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) && was_message && is_claimed {
-            self.port().has_spoken();
-        }
-        if self.port().has(Flag::BEGUN) && is_claimed && self.decoder.may_end() {
-            self.port().message_is_over();
         }
     }
 }

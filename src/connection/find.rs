@@ -3,7 +3,7 @@
 use super::conn::ConnectionId;
 use super::handle::Handle;
 use crate::codec::Codec;
-use crate::net::{Flag, Link};
+use crate::net::Link;
 use crate::runtime::Core;
 use std::any::Any;
 use std::rc::Rc;
@@ -13,6 +13,6 @@ pub(crate) fn find<C: Codec>(core: &Core, id: ConnectionId) -> Option<Handle<C>>
     core.sources().into_iter().find_map(|source| {
         let source: Rc<dyn Any> = source;
         let link = source.downcast::<Link<C::Encoder, C>>().ok()?;
-        (link.has(Flag::SERVED) && ConnectionId::of(&link) == id).then(|| Handle::new(&link))
+        (link.is_served() && ConnectionId::of(&link) == id).then(|| Handle::new(&link))
     })
 }

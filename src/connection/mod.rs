@@ -1,6 +1,7 @@
 //! A connection of a handler: what users implement ([`Handler`]) and hold ([`Conn`], [`Handle`]), and the task that
 //! drives it.
 
+mod awaited;
 mod close;
 mod conn;
 mod drive;
@@ -12,6 +13,7 @@ mod serve;
 mod settings;
 mod supervise;
 mod tasks;
+mod upgrade;
 
 pub use conn::{Conn, ConnectionId, TrySendError};
 pub use handle::{Handle, HandleSendError};

@@ -87,7 +87,7 @@ impl<H: Handler> Session<H> {
         let mut parts = Some((stream.into_handed_over()?, encoder));
         let link = core.register(|key| {
             let (socket, encoder) = parts.take().expect("registered once");
-            Rc::new(Link::new(socket.into_port(core.clone(), key, Flag::SERVED), encoder, number))
+            Rc::new(Link::new(socket.into_port(core.clone(), key, Flag::NONE), encoder, number))
         })?;
         link.arm();
         let handle = Handle::new(&link);

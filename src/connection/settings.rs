@@ -119,21 +119,32 @@ impl Drop for Admission {
 }
 
 /// Counts a connection for as long as it exists.
-pub(crate) struct Counted(pub(super) Rc<Settings>);
+pub(crate) struct Counted(Option<Rc<Settings>>);
 
 impl Counted {
     pub(super) fn new(settings: Rc<Settings>, admission: Admission) -> Counted {
         // The settings have the same limits, and these are left in the end; the connection need not keep them twice.
         admission.hand_over();
         settings.core.connection_opened();
-        Counted(settings)
+        Counted(Some(settings))
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        self.0.as_ref().expect("a connection is handed over last")
+    }
+
+    /// The count goes on for the same connection; this one counts no more.
+    pub(super) fn hand_over(&mut self) -> Counted {
+        Counted(self.0.take())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.limits.0.iter().for_each(|limit| limit.leave());
-        self.0.core.connection_closed();
+        if let Some(settings) = self.0.take() {
+            settings.limits.0.iter().for_each(|limit| limit.leave());
+            settings.core.connection_closed();
+        }
     }
 }
 

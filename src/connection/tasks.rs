@@ -12,8 +12,8 @@ impl Kept for TiedTasks {}
 impl<C: Codec> Conn<C> {
     /// Runs `future` as a task of this core, beside the handler, until the connection ends: the future is dropped before
     /// [`on_close`](crate::Handler::on_close) is called, and the [`JoinHandle`] says
-    /// [`Cancelled`](crate::JoinError::Cancelled). To [detach](Conn::detach) the connection ends it as
-    /// well. A task that is to outlive its connection is one of [`spawn_local`](crate::spawn_local).
+    /// [`Cancelled`](crate::JoinError::Cancelled). To [detach](Conn::detach) and to
+    /// [upgrade](Conn::upgrade) the connection ends it as well. A task that is to outlive its connection is one of [`spawn_local`](crate::spawn_local).
     ///
     /// The task reaches the connection by a [`handle`](Conn::handle). One that has ended leaves nothing behind, so a connection
     /// may spawn any number of them in its life.
@@ -33,12 +33,9 @@ impl<C: Codec> Conn<C> {
     ///         let peer = conn.handle();
     ///         conn.spawn(async move {
     ///             let mut seconds = interval(Duration::from_secs(1));
-    ///             loop {
+    ///             while peer.send("tick").await.is_ok() {
     ///                 seconds.tick().await;
-    ///                 peer.send("tick").await?;
     ///             }
-    ///             # #[allow(unreachable_code)]
-    ///             # Result::Ok(())
     ///         });
     ///         Ok(())
     ///     }

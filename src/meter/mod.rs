@@ -12,8 +12,19 @@ pub(crate) use counting::{Counts, EVENT_BOUNDS, Histogram, TURN_BOUNDS};
 pub(crate) use counting::{Level, Meter};
 
 /// The reasons for which connections end.
-pub(crate) const REASONS: [&str; 10] =
-    ["end_of_stream", "closed", "reset", "protocol", "handler", "panic", "timeout", "too_slow", "detached", "shutdown"];
+pub(crate) const REASONS: [&str; 11] = [
+    "end_of_stream",
+    "closed",
+    "reset",
+    "protocol",
+    "handler",
+    "panic",
+    "timeout",
+    "too_slow",
+    "detached",
+    "shutdown",
+    "upgraded",
+];
 
 /// What happened in one turn of a core.
 #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nobody counts"))]

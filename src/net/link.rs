@@ -134,6 +134,16 @@ impl<E, C> Link<E, C> {
         self.encoder.try_borrow_mut().ok()
     }
 
+    /// Another encoder from here on; gives back the one before. Not to be called while a message is encoded.
+    pub(crate) fn replace_encoder(&self, encoder: E) -> E {
+        self.encoder.replace(encoder)
+    }
+
+    /// Whether it is the connection of a handler, which ends with its server. Only those have a number.
+    pub(crate) fn is_served(&self) -> bool {
+        self.number != 0
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -177,7 +187,7 @@ impl<E: 'static, C: 'static> Source for Link<E, C> {
     }
 
     fn interrupt(&self, how: Interrupt) {
-        if self.has(Flag::SERVED) {
+        if self.is_served() {
             match how {
                 Interrupt::Refuse => {}
                 Interrupt::Stop => self.notify(Flag::STOP),

@@ -17,5 +17,5 @@ pub(crate) use connect::{connect_to, look_up};
 pub(crate) use datagram::{datagrams_over, drive as drive_datagrams};
 pub(crate) use gauge::Gauge;
 pub(crate) use link::Link;
-pub(crate) use port::{Kept, Limits, Port, TimeLimits, Unsent, Until};
+pub(crate) use port::{HandedOver, Kept, Limits, Port, TimeLimits, Unsent, Until};
 pub(crate) use state::Flag;

@@ -28,8 +28,6 @@ impl Flag {
     pub(crate) const AGAIN: Flag = Flag(1 << 8);
     /// In the reactor's list of sources to flush.
     pub(crate) const UNFLUSHED: Flag = Flag(1 << 9);
-    /// The connection of a server's handler, which ends with the server.
-    pub(crate) const SERVED: Flag = Flag(1 << 10);
     /// Asked for by the handler or a handle: handle no further message, deliver, close.
     pub(crate) const CLOSE: Flag = Flag(1 << 11);
     /// Asked for by the server: handle what has been received, deliver, close.
@@ -68,6 +66,8 @@ impl Flag {
 
     /// Something is to be done when the encoder is free.
     pub(crate) const DEFERRED: Flag = Flag(1 << 27);
+    /// Asked for by the handler: another codec, or another handler as well.
+    pub(crate) const CHANGE: Flag = Flag(1 << 10);
     /// While there is a time limit for the first message: the last frame was no message.
     pub(crate) const WORDLESS: Flag = Flag(1 << 29);
     /// The last look at the socket was for an event, and not for more of what an earlier look has left.

@@ -153,13 +153,7 @@ impl Server {
     }
 
     /// Closes connections whose first message is not complete so long after they have opened. Default: never.
-    ///
-    /// A message is what the handler is given: an empty line of RESP is none, and neither are bytes that a handler of
-    /// [`Peek`](crate::codec::Peek) leaves where they are. Of a request whose body comes in parts it is the head. In a protocol
-    /// with a handshake the finished handshake counts as well, because a peer of a WebSocket may only want to listen.
-    ///
-    /// The time runs while the connection waits for its peer: not while a method of the handler runs, and not while the handler
-    /// has [paused](crate::Conn::pause) the connection.
+    /// [`TimeLimit::FirstMessage`](crate::TimeLimit::FirstMessage) says what counts as one.
     pub fn first_message_timeout(mut self, limit: Duration) -> Server {
         self.config.time.first_message = Some(limit);
         self
@@ -168,13 +162,8 @@ impl Server {
     /// Closes connections on which a message has begun and is not complete so long after that, however slowly its bytes
     /// come. Default: never. [`Conn::set_message_timeout`](crate::Conn::set_message_timeout) sets it for one connection.
     ///
-    /// It holds for the whole message, from its first byte to its last: for a request with its body, also where the body comes
-    /// in parts, and for a WebSocket's message with all its fragments. The last byte of a message is that of the first frame
-    /// behind which the decoder's [`may_end`](crate::codec::Decoder::may_end) says yes. A handler that receives long bodies in
-    /// parts gives them more time by [`Conn::set_message_timeout`](crate::Conn::set_message_timeout).
-    ///
-    /// The time runs while the connection waits for its peer: not while a method of the handler runs, and not while the handler
-    /// has [paused](crate::Conn::pause) the connection.
+    /// It holds for the whole message, from its first byte to its last, in however many frames it comes:
+    /// [`TimeLimit::Message`](crate::TimeLimit::Message) says more.
     pub fn message_timeout(mut self, limit: Duration) -> Server {
         self.config.time.message = Some(limit);
         self

@@ -246,7 +246,7 @@ pub(crate) fn visit<C: Codec>(core: &Core, visit: impl Fn(Handle<C>)) -> usize {
     for source in core.sources() {
         let source: Rc<dyn Any> = source;
         if let Ok(link) = source.downcast::<Link<C::Encoder, C>>()
-            && link.has(Flag::SERVED)
+            && link.is_served()
         {
             // A panic of the visitor is nobody's fault but its own: it may be called again.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| visit(Handle::new(&link)))) {

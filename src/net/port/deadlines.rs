@@ -68,6 +68,24 @@ impl Allowance {
     }
 }
 
+impl Deadlines {
+    /// What goes along when the connection gets another handler, whose messages begin anew.
+    pub(super) fn hand_on(&self) -> Deadlines {
+        Deadlines {
+            idle: self.idle.take().into(),
+            active: self.active.take().into(),
+            first: Allowance { left: self.first.left.take().into(), end: self.first.end.take().into() },
+            message: self.message.take().into(),
+            begun: Allowance::default(),
+            read: self.read.take().into(),
+            write: self.write.take().into(),
+            stall: self.stall.take().into(),
+            stalled: self.stalled.take().into(),
+            timer: RefCell::default(),
+        }
+    }
+}
+
 impl Port {
     fn deadlines(&self) -> &Deadlines {
         self.state.set(Flag::TIMED);
@@ -103,9 +121,10 @@ impl Port {
         self.deadlines().write.set(deadline);
     }
 
-    /// A peer that is quiet for half of its idle time is asked for a sign of life.
-    pub(crate) fn set_pings(&self) {
-        self.state.set(Flag::PINGS);
+    /// Whether a peer that is quiet for half of its idle time is asked for a sign of life.
+    pub(crate) fn set_pings(&self, on: bool) {
+        self.state.clear(Flag::PINGS);
+        self.state.set(Flag::NONE.with(Flag::PINGS, on));
     }
 
     /// It counts for the message that has begun, too, from here on.
@@ -164,8 +183,9 @@ impl Port {
     /// The message that had begun has ended, with its last frame.
     #[cold]
     pub(crate) fn message_is_over(&self) {
-        self.state.clear(Flag::BEGUN);
-        self.deadlines().begun.give(None);
+        if self.state.take(Flag::BEGUN) {
+            self.deadlines().begun.give(None);
+        }
     }
 
     /// The connection waits for its peer, whose time runs.

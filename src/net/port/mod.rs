@@ -211,6 +211,14 @@ impl Port {
         rare.kept.borrow_mut().extend(newer);
     }
 
+    /// Such a value, which it keeps no longer.
+    pub(crate) fn take_kept<T: Kept>(&self) -> Option<T> {
+        let mut kept = self.rare.get()?.kept.borrow_mut();
+        let at = kept.iter().position(|value| as_any(&**value).is::<T>())?;
+        let value: Box<dyn Any> = kept.swap_remove(at);
+        value.downcast().ok().map(|value| *value)
+    }
+
     /// Drops the values of type `T` for which `unwanted` says so.
     pub(crate) fn drop_kept<T: Kept>(&self, unwanted: impl Fn(&T) -> bool) -> bool {
         let mut kept = self.rare().kept.take();

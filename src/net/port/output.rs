@@ -250,10 +250,14 @@ impl Port {
         self.poll_queue(cx, self.limits.get().low as usize)
     }
 
-    /// The same, while no method of a handler runs: it is the peer for whom everybody waits.
-    pub(crate) fn poll_room_for_answer(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// The same, while no method of a handler runs: it is the peer for whom everybody waits. Ready also when one of `requests`
+    /// is there.
+    pub(crate) fn poll_room_for_answer(&self, cx: &mut Context<'_>, requests: Flag) -> Poll<io::Result<()>> {
         self.state.set(Flag::WAITING);
-        let room = self.poll_room(cx);
+        let room = match self.has(requests) {
+            true => Poll::Ready(Ok(())),
+            false => self.poll_room(cx),
+        };
         if room.is_ready() {
             self.state.clear(Flag::WAITING);
         } else {

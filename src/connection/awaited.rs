@@ -1,0 +1,30 @@
+//! Where messages begin and end, for the time limits that they have.
+
+use super::Handler;
+use super::drive::Session;
+use crate::codec::Decoder;
+use crate::net::Flag;
+
+impl<H: Handler> Session<H> {
+    /// A message has begun if a part of a frame waits, or if the last frame was a part of a message.
+    #[inline(never)]
+    pub(super) fn look_for_begun_message(&mut self) {
+        let is_paused = self.port().has(Flag::PAUSED);
+        if !is_paused && (self.port().unhandled() > 0 || !self.decoder.may_end()) {
+            self.port().message_has_begun();
+        }
+    }
+
+    /// Looks at which time limits the last frame has put an end to, if any of it was claimed: a message that is left where
+    /// it is has not ended.
+    #[cold]
+    pub(super) fn frame_has_ended(&mut self, is_claimed: bool) {
+        let was_message = !self.port().take(Flag::WORDLESS);
+        if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) && was_message && is_claimed {
+            self.port().has_spoken();
+        }
+        if self.port().has(Flag::BEGUN) && is_claimed && self.decoder.may_end() {
+            self.port().message_is_over();
+        }
+    }
+}
