@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 use support::*;
 use tiderace::codec::Lines;
-use tiderace::{Conn, Error, Handle, HandleSendError, Handler, Result, block_on};
+use tiderace::{Conn, Error, Handle, HandleSendError, Handler, Result, ServerHandle, after, block_on};
 
 #[derive(Clone)]
 struct Given {
@@ -45,16 +45,18 @@ fn given(cores: usize) -> (Running, Events<Handle<Lines>>, Events<()>) {
 
 /// Sends lines until no more are taken although the core has nothing else to do: the peer does not read. Says how many bytes
 /// these are.
-fn fill(handle: &Handle<Lines>, line: &str) -> usize {
+fn fill(server: &ServerHandle, handle: &Handle<Lines>, line: &str) -> usize {
     let mut sent = 0;
     loop {
         while handle.try_send(line.to_owned()).is_ok() {
             sent += line.len() + 1;
         }
-        // What was sent before the first is opened by then, and by the second a turn has ended that has written it.
-        for _ in 0..2 {
-            block_on(handle.with_options(|_| ())).unwrap();
-        }
+        // A timer goes off in a later turn than that which has written what was sent until now.
+        let (tell, told) = events();
+        server.run_on(handle.id().core(), move || {
+            after(Duration::from_millis(1), async move { tell.send(()).unwrap() }).detach();
+        });
+        told.next();
         if handle.try_send(line.to_owned()).is_err() {
             return sent;
         }
@@ -264,14 +266,14 @@ fn a_flush_ends_when_the_system_has_everything_or_the_connection_is_gone() {
         let mut stream = server.connect();
         let handle = handles.next();
         let line = "x".repeat(60_000);
-        let sent = fill(&handle, &line);
+        let sent = fill(&server.handle, &handle, &line);
         let flushing = handle.clone();
         let flushed = thread::spawn(move || block_on(flushing.flush()));
         let mut received = vec![0; sent];
         stream.read_exact(&mut received).unwrap();
         flushed.join().unwrap().unwrap();
 
-        fill(&handle, &line);
+        fill(&server.handle, &handle, &line);
         let flushing = handle.clone();
         let flushed = thread::spawn(move || block_on(flushing.flush()));
         handle.abort();

@@ -1,9 +1,10 @@
 //! The connection as its handler sees it.
 
 use super::handle::Handle;
+use super::id::ConnectionId;
 use super::settings::{Counted, Settings};
 use crate::codec::{Codec, Encoder};
-use crate::error::{CloseReason, Error, Result};
+use crate::error::{Error, Result};
 use crate::io::{Address, SocketOptions};
 use crate::net::{Flag, Limits, Link, Stream, Unsent, WriteEvent};
 use crate::runtime::spawn_local;
@@ -15,48 +16,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-
-/// A number that no other connection of this server has: the core, and a count of that core's connections.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(u64);
-
-impl ConnectionId {
-    const CORE_SHIFT: u32 = 48;
-
-    pub(crate) fn new(core: usize, count: u64) -> ConnectionId {
-        ConnectionId((core as u64) << ConnectionId::CORE_SHIFT | count & ((1 << ConnectionId::CORE_SHIFT) - 1))
-    }
-
-    pub(super) fn of<E, C>(link: &Link<E, C>) -> ConnectionId {
-        ConnectionId(link.number())
-    }
-
-    pub(super) fn from_number(number: u64) -> ConnectionId {
-        ConnectionId(number)
-    }
-
-    /// The number itself.
-    pub fn as_u64(self) -> u64 {
-        self.0
-    }
-
-    /// The core that the connection lives on.
-    pub fn core(self) -> usize {
-        (self.0 >> ConnectionId::CORE_SHIFT) as usize
-    }
-}
-
-impl fmt::Display for ConnectionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.core(), self.0 & ((1 << ConnectionId::CORE_SHIFT) - 1))
-    }
-}
-
-impl fmt::Debug for ConnectionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// A connection, lent to its [`Handler`](crate::Handler).
 pub struct Conn<C: Codec> {
@@ -382,6 +341,8 @@ pub(crate) fn error<E: std::error::Error + Send + Sync + 'static>(unsent: Unsent
 impl<C: Codec> Drop for Conn<C> {
     /// However the connection has ended, also by a panic of what was dropped for it: its core forgets it.
     fn drop(&mut self) {
+        use crate::error::CloseReason;
+
         self.link.deregister();
         let reason = if std::thread::panicking() { CloseReason::Panic(String::new()) } else { CloseReason::Shutdown };
         self.link.end(reason.number());

@@ -1,6 +1,6 @@
 //! Finding a connection by its number.
 
-use super::conn::ConnectionId;
+use super::id::ConnectionId;
 use super::handle::Handle;
 use crate::codec::Codec;
 use crate::net::Link;

@@ -67,6 +67,9 @@ pub trait Handler: Sized + 'static {
     }
 
     /// The connection has ended. Called exactly once for each handler; nothing can be sent any more.
+    ///
+    /// It may wait. What it waits for is dropped where it stands when the connection is aborted meanwhile, by
+    /// [`Handle::abort`](crate::Handle::abort) or at the end of the server's time.
     fn on_close<'a>(
         &'a mut self,
         conn: &'a mut Conn<Self::Codec>,

@@ -8,6 +8,7 @@ mod drive;
 mod find;
 mod handle;
 mod handler;
+mod id;
 mod send_file;
 mod serve;
 mod settings;
@@ -15,9 +16,10 @@ mod supervise;
 mod tasks;
 mod upgrade;
 
-pub use conn::{Conn, ConnectionId, TrySendError};
+pub use conn::{Conn, TrySendError};
 pub use handle::{Handle, HandleSendError};
 pub use handler::Handler;
+pub use id::ConnectionId;
 
 pub(crate) use drive::{Incoming, Session, drive};
 pub(crate) use find::find;

@@ -1,7 +1,7 @@
 //! A handler for a connection that no listener has accepted.
 
-use super::conn::ConnectionId;
 use super::drive::{Session, drive};
+use super::id::ConnectionId;
 use super::settings::{Admission, ConnectionLimits, Counted, Settings};
 use super::{Conn, Handle, Handler};
 use crate::codec::{Codec, Decoder};

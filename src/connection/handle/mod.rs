@@ -5,7 +5,7 @@ mod send;
 
 pub use error::HandleSendError;
 
-use super::conn::ConnectionId;
+use super::id::ConnectionId;
 use crate::codec::Codec;
 use crate::error::{CloseKind, Error};
 use crate::io::{Address, SocketOptions};

@@ -6,7 +6,8 @@
 
 use super::{Handle, HandleSendError};
 use crate::codec::{Codec, Encoder};
-use crate::connection::conn::{ConnectionId, error};
+use crate::connection::conn::error;
+use crate::connection::id::ConnectionId;
 use crate::error::Error;
 use crate::limits;
 use crate::net::{Link, Until};

@@ -93,8 +93,8 @@ struct Rare {
     writers: Cell<Vec<Waker>>,
     /// Made with the first handle.
     gauge: OnceCell<Arc<Gauge>>,
-    /// What handles wait for.
-    waiting: Waiting,
+    /// Made when a handle first waits for something.
+    waiting: OnceCell<Box<Waiting>>,
     deadlines: Deadlines,
     /// Is told of writes.
     watcher: Cell<Option<Watcher>>,

@@ -68,34 +68,40 @@ impl Waiting {
     }
 }
 
+impl Rare {
+    fn waiting(&self) -> &Waiting {
+        self.waiting.get_or_init(Box::default)
+    }
+}
+
 impl Port {
     /// Answers `done` when `until` is the case; drops it when that cannot come any more.
     pub(crate) fn wait_for(&self, until: Until, done: OneshotSender<()>) {
-        if done.is_abandoned() {
-            return;
-        }
         if until == Until::Flushed {
             self.flush();
         }
-        let ends = until == Until::Ended;
-        let is_shut = self.has(Flag::SHUT) && matches!(until, Until::Low | Until::Room);
-        if (self.is_failed() || is_shut) && !ends {
+        let rare = self.rare();
+        let has_ended = rare.gauge.get().is_some_and(|gauge| gauge.ended().is_some());
+        let cannot_come = match until {
+            Until::Flushed => self.is_failed(),
+            Until::Low | Until::Room => self.is_failed() || self.has(Flag::SHUT),
+            Until::Ended => false,
+        };
+        if done.is_abandoned() || has_ended || cannot_come {
             return;
         }
-        let rare = self.rare();
-        let queued = self.queued() as u64;
         // While a write is under way its queue is elsewhere: the end of it looks again.
         let is_writing = self.has(Flag::FLUSHING);
-        let position = if is_writing { u64::MAX } else { rare.waiting.written.get() + queued };
-        rare.waiting.push(Waiter { until, position, done });
+        let position = if is_writing { u64::MAX } else { rare.waiting().written.get() + self.queued() as u64 };
+        rare.waiting().push(Waiter { until, position, done });
         if !is_writing {
             self.tell_of_queue(rare);
         }
     }
 
-    fn has_come(&self, rare: &Rare, gauge: &Gauge, waiter: &Waiter) -> bool {
+    fn has_come(&self, waiting: &Waiting, gauge: &Gauge, waiter: &Waiter) -> bool {
         match waiter.until {
-            Until::Flushed => rare.waiting.written.get() >= waiter.position || self.queued() == 0,
+            Until::Flushed => waiting.written.get() >= waiter.position || self.queued() == 0,
             Until::Low => self.queued() <= self.limits.get().low as usize && gauge.has_room(),
             Until::Room => gauge.has_much_room(),
             Until::Ended => false,
@@ -104,7 +110,9 @@ impl Port {
 
     /// So many bytes have been taken from the write queue.
     pub(super) fn count_written(&self, rare: &Rare, bytes: usize) {
-        rare.waiting.written.set(rare.waiting.written.get() + bytes as u64);
+        if let Some(waiting) = rare.waiting.get() {
+            waiting.written.set(waiting.written.get() + bytes as u64);
+        }
     }
 
     /// Tells other threads how long the write queue is, and those of them that wait for it to be shorter.
@@ -112,12 +120,13 @@ impl Port {
         let Some(gauge) = rare.gauge.get() else { return };
         let queued = self.queued();
         gauge.set_queued(queued);
-        if queued == 0 && !self.has(Flag::FLUSHING) && rare.waiting.finishing.take() {
+        let Some(waiting) = rare.waiting.get() else { return };
+        if queued == 0 && !self.has(Flag::FLUSHING) && waiting.finishing.take() {
             // A peer that is gone need not be told.
             let _ = self.shutdown_write();
         }
-        if !rare.waiting.is_empty() {
-            rare.waiting.answer(|waiter| self.has_come(rare, gauge, waiter));
+        if !waiting.is_empty() {
+            waiting.answer(|waiter| self.has_come(waiting, gauge, waiter));
         }
     }
 
@@ -133,17 +142,18 @@ impl Port {
     /// Shuts the write side down when everything that is queued has been written. Nothing can be sent from here on.
     pub(crate) fn finish(&self) {
         self.shut();
-        self.rare().waiting.finishing.set(true);
+        let rare = self.rare();
+        rare.waiting().finishing.set(true);
         self.flush();
-        self.tell_of_queue(self.rare());
+        self.tell_of_queue(rare);
     }
 
     /// Nothing can be sent any more: those give up that wait to send, and if the socket has failed, those that wait for what
     /// was sent.
     pub(super) fn tell_of_end_of_output(&self) {
-        let Some(rare) = self.rare.get().filter(|rare| !rare.waiting.is_empty()) else { return };
+        let Some(waiting) = self.rare.get().and_then(|rare| rare.waiting.get()) else { return };
         let failed = self.is_failed();
-        rare.waiting.give_up(|waiter| match waiter.until {
+        waiting.give_up(|waiter| match waiter.until {
             Until::Low | Until::Room => true,
             Until::Flushed => failed,
             Until::Ended => false,
@@ -156,7 +166,9 @@ impl Port {
         if let Some(gauge) = rare.gauge.get() {
             gauge.end(reason);
         }
-        rare.waiting.give_up(|_| true);
+        if let Some(waiting) = rare.waiting.get() {
+            waiting.give_up(|_| true);
+        }
         self.wake_writers();
     }
 }
