@@ -34,9 +34,9 @@ fn main() -> Result {
     // ANCHOR: limits
     let server = args
         .server
-        .idle_timeout(Duration::from_secs_f64(idle))
+        .idle_timeout(Duration::try_from_secs_f64(idle)?)
         // A peer that connects and says nothing is not given as long.
-        .first_message_timeout(Duration::from_secs_f64(first));
+        .first_message_timeout(Duration::try_from_secs_f64(first)?);
     // ANCHOR_END: limits
     support::run(server.listen(args.addr, Lines::default(), || Patient)?)
 }

@@ -33,7 +33,7 @@ impl Handler for Subscriber {
 
 fn main() -> Result {
     let args = support::args("127.0.0.1:1838", &[("every", "1")])?;
-    let every = Duration::from_secs_f64(args.get("every")?);
+    let every = Duration::try_from_secs_f64(args.get("every")?)?;
     // ANCHOR: push
     let all = Group::new(Lines::default());
     let subscriber = {

@@ -1,8 +1,9 @@
-//! Sends back what it receives on a Unix socket, and removes the socket's file when it ends.
+//! Sends back what it receives on a Unix socket.
 //!
 //!     cargo run --release --example unix_echo -- [--addr unix://PATH] [--cores N]
 //!
-//! From another terminal, `nc -U /tmp/tiderace.sock` echoes. On Linux `--addr unix://@NAME` makes no file:
+//! From another terminal, `nc -U /tmp/tiderace.sock` echoes. A server that ends removes the file of its socket; Ctrl-C leaves
+//! it, and the next start replaces it. On Linux `--addr unix://@NAME` makes no file:
 //!
 //!     listening on unix:/tmp/tiderace.sock
 

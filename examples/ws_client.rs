@@ -34,6 +34,7 @@ async fn echo(mut socket: Framed<WebSocket>) -> Result {
 }
 
 async fn talk(mut socket: Framed<WebSocket>) -> Result {
+    // To read a line blocks this thread, and with it the core. That is fine here, because it has nothing else to do.
     for line in std::io::stdin().lock().lines() {
         socket.send(&line?).await?;
         if let Some(Message::Text(text)) = socket.next().await? {

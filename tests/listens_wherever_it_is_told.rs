@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::marker::PhantomData;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -396,6 +397,72 @@ fn linger_counts_seconds_that_are_rounded_up_and_goes_with_the_descriptor() {
         let (socket, _) = stream.into_fd().await.unwrap();
         assert_eq!(socket2::SockRef::from(&socket).linger().unwrap(), Some(Duration::from_secs(3)));
     });
+}
+
+/// Sends a duplicate of its socket's descriptor.
+#[derive(Clone)]
+struct Sockets(Sender<socket2::Socket>);
+
+impl Handler for Sockets {
+    type Codec = Raw;
+
+    async fn on_open(&mut self, conn: &mut Conn<Raw>) -> Result {
+        self.0.send(conn.as_fd().try_clone_to_owned()?.into())?;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Raw>, bytes: &[u8]) -> Result {
+        conn.send(bytes).await
+    }
+}
+
+#[test]
+fn keep_alive_and_buffers_of_a_listener_are_those_of_its_connections() {
+    let like = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    like.set_recv_buffer_size(50_000).unwrap();
+    like.set_send_buffer_size(60_000).unwrap();
+    for cores in CORES {
+        let (tell, told) = events();
+        let sockets = Sockets(tell);
+        let keep_alive = KeepAlive::after(Duration::from_secs(31)).every(Duration::from_secs(5)).at_most(3);
+        let bind = Bind::to("tcp://127.0.0.1:0").unwrap();
+        let bind = bind.keep_alive(keep_alive).recv_buffer(50_000).send_buffer(60_000);
+        let server = Server::new().cores(cores).listen(bind, Raw, move || sockets.clone()).unwrap();
+        let server = Running::start(server);
+        let _stream = server.connect();
+        let socket = told.next();
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(31));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        // The kernel doubles what it is told, or limits it; for this socket as for any other.
+        assert_eq!(socket.recv_buffer_size().unwrap(), like.recv_buffer_size().unwrap());
+        assert_eq!(socket.send_buffer_size().unwrap(), like.send_buffer_size().unwrap());
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn device_of_a_listener_is_that_of_its_connections() {
+    let on = |device: &str| Bind::to("tcp://127.0.0.1:0").unwrap().device(device);
+    let kind = |error: Error| match error {
+        Error::Bind { source, .. } => source.kind(),
+        other => panic!("{other}"),
+    };
+    let (tell, told) = events();
+    let sockets = Sockets(tell);
+    let server = match Server::new().cores(1).listen(on("lo"), Raw, move || sockets.clone()) {
+        Ok(server) => Running::start(server),
+        Err(error) => {
+            assert_eq!(kind(error), std::io::ErrorKind::PermissionDenied);
+            return eprintln!("skipped: a socket may be bound to a device by root only");
+        }
+    };
+    let mut stream = server.connect();
+    echoes(&mut stream, b"over the device");
+    assert_eq!(told.next().device().unwrap().as_deref(), Some(&b"lo"[..]));
+    let unknown = Server::new().listen(on("no-such-device"), Raw, || Echo).unwrap_err();
+    assert_eq!(kind(unknown), std::io::Error::from_raw_os_error(rustix::io::Errno::NODEV.raw_os_error()).kind());
 }
 
 #[test]

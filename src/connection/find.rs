@@ -1,7 +1,7 @@
 //! Finding a connection by its number.
 
-use super::id::ConnectionId;
 use super::handle::Handle;
+use super::id::ConnectionId;
 use crate::codec::Codec;
 use crate::net::Link;
 use crate::runtime::Core;

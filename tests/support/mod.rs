@@ -91,9 +91,14 @@ impl<T> Events<T> {
         self.0.recv_timeout(PATIENCE).expect("an event")
     }
 
+    /// The next event, if it has come.
+    pub fn try_next(&self) -> Option<T> {
+        self.0.try_recv().ok()
+    }
+
     /// Whether nothing has come that was not waited for.
     pub fn is_quiet(&self) -> bool {
-        self.0.try_recv().is_err()
+        self.try_next().is_none()
     }
 }
 
