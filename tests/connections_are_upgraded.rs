@@ -433,5 +433,5 @@ fn codec_that_is_set_has_limits_of_its_own() {
     assert_eq!(told.next(), "10 of it");
     stream.write_all(&[0; 2]).unwrap();
     assert_eq!(told.next(), "12 of it");
-    assert_eq!(told.next(), "protocol error: expected the end of a frame within 12 bytes, met none in 12");
+    assert_eq!(told.next(), "protocol error: expected the end of a frame within 12 bytes, found none in 12");
 }

@@ -213,7 +213,7 @@ fn peek_shows_what_was_left_again_at_the_end_of_the_stream() {
         // It was left again, and is an error only now that the handler has been told of the end.
         assert_eq!(told.next(), "ended with 2");
         assert_eq!(read_to_end(&mut stream), b"good bye");
-        let truncated = "protocol error: expected the rest of a frame, met the end of the stream after 2 bytes of it";
+        let truncated = "protocol error: expected the rest of a frame, found the end of the stream after 2 bytes of it";
         assert_eq!(told.next(), truncated);
         // What is taken then is no error.
         let mut stream = server.connect();

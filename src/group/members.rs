@@ -194,7 +194,6 @@ impl<C: Codec + 'static> Members<C> {
         let (to, message, count) = match work {
             Work::Message(Message { encoded, count }) => (self.all_but(None), encoded, count),
             Work::Except(encoded, except) => (self.all_but(Some(except)), encoded, 1),
-            Work::One(key, encoded) => (self.one(key), encoded, 1),
             Work::Send(encoded, done) => return self.send(encoded, done),
             // Done when they are taken in.
             Work::Join(_) | Work::Leave(_) => return,
@@ -261,7 +260,7 @@ impl<C: Codec + 'static> Members<C> {
             match send::<C>(&link, message) {
                 Ok(()) => sent += 1,
                 Err(Missed::Slow) => full.push((key, link)),
-                Err(Missed::Encoding) => self.posted.borrow_mut().work.push(Work::One(key, message.clone())),
+                Err(Missed::Encoding) => send_later::<C>(&link, message.clone()),
                 Err(Missed::Closed) => {}
             }
         }
@@ -273,6 +272,16 @@ impl<C: Codec + 'static> Members<C> {
 fn find<C: Codec + 'static>(core: &Core, key: Key) -> Option<Rc<MemberLink<C>>> {
     let source: Rc<dyn Any> = core.source(key)?;
     source.downcast().ok()
+}
+
+/// Sends a message to a member as soon as its encoder is free, so that it stands where it was sent.
+#[cold]
+fn send_later<C: Codec + 'static>(link: &Rc<MemberLink<C>>, message: Encoded) {
+    link.defer(move |link| {
+        if let Some(link) = link {
+            let _ = send::<C>(&link, &message);
+        }
+    });
 }
 
 /// Sends a message to a member as soon as it has room, unless it has left.

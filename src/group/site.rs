@@ -20,8 +20,6 @@ pub(super) enum Work {
     Message(Message),
     /// To all but one.
     Except(Encoded, ConnectionId),
-    /// To one member of the list.
-    One(Key, Encoded),
     /// To every member, with an answer.
     Send(Encoded, OneshotSender<usize>),
     /// The connection of this key joins.
@@ -64,7 +62,7 @@ impl Work {
     pub(super) fn cost(&self) -> usize {
         let encoded = match self {
             Work::Message(message) => Some(&message.encoded),
-            Work::Except(encoded, _) | Work::One(_, encoded) | Work::Send(encoded, _) => Some(encoded),
+            Work::Except(encoded, _) | Work::Send(encoded, _) => Some(encoded),
             Work::Join(_) | Work::Leave(_) => None,
         };
         let bytes =

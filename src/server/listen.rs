@@ -48,7 +48,7 @@ pub(super) mod sealed {
 
     pub enum Place {
         Bind(Bind),
-        /// At least one, all of the same address.
+        /// At least one; listeners for streams are all of the same address.
         Bound(Vec<OwnedFd>),
     }
 
@@ -139,7 +139,8 @@ fn bound(sockets: impl IntoIterator<Item = impl Into<OwnedFd>>, kind: Type) -> R
         if socket.r#type()? != kind {
             return refused(&name, "expected a listener for streams and a socket for datagrams, found the other");
         }
-        if socket.local_addr()? != address {
+        // Each socket for datagrams has a handler of its own, and so may have an address of its own.
+        if kind == Type::STREAM && socket.local_addr()? != address {
             return refused(&name, "expected sockets of one address, found one of another");
         }
     }
