@@ -370,7 +370,7 @@ fn first_message_limit_is_not_kept_by_empty_lines() {
 #[cfg(feature = "resp")]
 #[test]
 fn first_message_limit_is_kept_by_a_command_behind_an_empty_line() {
-    let server = Server::new().cores(1).first_message_timeout(2 * SHORT).idle_timeout(8 * SHORT);
+    let server = Server::new().cores(1).first_message_timeout(16 * SHORT).idle_timeout(24 * SHORT);
     let (server, told) = silent(server, tiderace::resp::Commands::default());
     let mut stream = server.connect();
     stream.write_all(b"\r\n*1\r\n$4\r\nPING\r\n").unwrap();
@@ -389,7 +389,7 @@ fn first_message_limit_is_not_kept_by_bytes_that_the_handler_leaves() {
 #[cfg(feature = "websocket")]
 #[test]
 fn first_message_limit_is_kept_by_a_websocket_handshake() {
-    let server = Server::new().cores(1).first_message_timeout(4 * SHORT);
+    let server = Server::new().cores(1).first_message_timeout(16 * SHORT);
     let (server, told) = silent(server, tiderace::websocket::WebSocket::default());
     let mut listening = support::websocket::open(server.connect(), "");
     let mut silent = server.connect();
@@ -447,12 +447,12 @@ fn message_limit_holds_for_a_request_whose_body_comes_in_parts() {
 #[test]
 fn message_limit_begins_anew_with_each_message() {
     use support::websocket::{frame, open};
-    let server = Server::new().cores(1).message_timeout(8 * SHORT).idle_timeout(24 * SHORT);
+    let server = Server::new().cores(1).message_timeout(16 * SHORT).idle_timeout(40 * SHORT);
     let (server, told) = silent(server, tiderace::websocket::WebSocket::default());
     let mut stream = open(server.connect(), "");
     stream.write_all(&frame(0x01, b"a")).unwrap();
     let began = Instant::now();
-    while began.elapsed() < 16 * SHORT {
+    while began.elapsed() < 32 * SHORT {
         std::thread::sleep(2 * SHORT);
         // The end of one, and the beginning of the next.
         stream.write_all(&[frame(0x80, b"z"), frame(0x01, b"a")].concat()).unwrap();

@@ -125,7 +125,8 @@ fn by_the_server() {
         echoes(&mut waiting, b"wait\n");
         let readers = std::thread::spawn(move || streams.iter_mut().map(read_to_end).all(|rest| rest.is_empty()));
         let took = server.stop(Duration::from_millis(300));
-        assert!(took < Duration::from_millis(300 + 500), "{took:?}");
+        // One of them waits for what never comes.
+        assert!(took >= Duration::from_millis(300) && took < PATIENCE, "{took:?}");
         assert!(readers.join().unwrap());
         let reasons: Vec<_> = (0..21).map(|_| ended.next()).collect();
         assert!(reasons.iter().all(|reason| reason == "shutdown"), "{reasons:?}");

@@ -234,8 +234,9 @@ fn a_graceful_stop_under_load_breaks_no_answer() {
             .collect();
         until("all are served", || server.handle.connections() == 16);
         thread::sleep(Duration::from_millis(20));
-        let took = server.stop(Duration::from_secs(5));
-        assert!(took < Duration::from_millis(5500), "{took:?}");
+        // It ends when all have their answers, and not when its time is over.
+        let took = server.stop(PATIENCE);
+        assert!(took < PATIENCE, "{took:?}");
         for client in clients {
             assert!(client.join().unwrap(), "an answer was broken");
         }
