@@ -107,6 +107,7 @@ where
         let (core, key) = handle.place();
         let site = self.site(core);
         self.submit(&site, Work::Join(key));
+        handle.has_sent();
     }
 
     /// Ends a connection's membership. Says whether it has been a member.
@@ -120,6 +121,7 @@ where
         let (core, key) = handle.place();
         let site = self.site(core);
         self.submit(&site, Work::Leave(key));
+        handle.has_sent();
     }
 
     /// How many members there are, on all cores.

@@ -200,6 +200,11 @@ impl<C: Codec> Handle<C> {
         (&self.gauge.core, self.gauge.key)
     }
 
+    /// Something was sent to the connection in another way: a request that comes behind it stays behind it.
+    pub(crate) fn has_sent(&self) {
+        self.gauge.requests.separate();
+    }
+
     /// Has `work` done with the connection on its core, or with `None` if it has ended: at once if this is that core, else
     /// in its next turn. A core that is gone drops the work.
     pub(crate) fn on_core(&self, work: impl FnOnce(Option<Rc<Link<C::Encoder, C>>>) + Send + 'static) {
