@@ -46,7 +46,7 @@ impl<C: Codec> Conn<C> {
     /// into another one, such as those that have a `STARTTLS`. What was sent before leaves first. The bytes that no message
     /// has claimed are the new decoder's.
     ///
-    /// The handler ends with [`CloseReason::Upgraded`](crate::CloseReason::Upgraded); then
+    /// The handler ends with [`CloseReason::Upgraded`]; then
     /// [`on_open`](crate::Handler::on_open) of the new handler is called. [Handles](crate::Handle) of this codec are closed,
     /// [groups](crate::Group) of it are left, and [tasks](Conn::spawn), a [watcher](Conn::watch_writes) and a
     /// [pause](Conn::pause) end.
@@ -60,7 +60,7 @@ impl<C: Codec> Conn<C> {
     ///
     /// # Errors
     /// It needs a descriptor for a moment. If the system has none left, the connection ends with
-    /// [`CloseReason::Reset`](crate::CloseReason::Reset), which the current handler is told, after what was sent has been
+    /// [`CloseReason::Reset`], which the current handler is told, after what was sent has been
     /// delivered.
     ///
     /// ```
