@@ -81,7 +81,8 @@ fn start_that_runs_out_of_descriptors_leaves_nothing_that_hangs() {
             has_nothing_that_runs(&handle);
             (failures, most) = (failures + 1, most + 1);
         }
-        assert!(failures > cores, "{failures} failures");
+        // How many descriptors a core needs depends on its poller, and is one at least.
+        assert!(failures >= cores, "{failures} failures");
     }
 }
 
