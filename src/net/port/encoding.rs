@@ -32,9 +32,14 @@ impl<'a> Encoding<'a> {
     /// Leaves the message in the queue.
     #[inline(always)]
     pub(super) fn succeeded(mut self) {
-        if let Some(queue) = self.queue.take() {
-            self.port.core.meter.unwritten(&self.port.unwritten, queue.len());
-            self.port.outbound.set(Some(queue));
+        let (port, queue) = (self.port, self.queue.take());
+        // Nothing is left in it to be dropped, and to find that out would be a call for every message.
+        std::mem::forget(self);
+        if let Some(queue) = queue {
+            port.core.meter.unwritten(&port.unwritten, queue.len());
+            let other = port.outbound.replace(Some(queue));
+            debug_assert!(other.is_none(), "what is sent while a message is encoded waits for its end");
+            std::mem::forget(other);
         }
     }
 
