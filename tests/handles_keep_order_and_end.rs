@@ -323,7 +323,9 @@ fn a_stop_ends_an_on_close_that_waits() {
 #[cfg(target_os = "linux")]
 fn a_flush_that_is_given_up_keeps_nothing() {
     const FLUSHES: u64 = 100_000;
-    let _alone = system::alone();
+    if !system::is_own_process("a_flush_that_is_given_up_keeps_nothing") {
+        return;
+    }
     let (server, handles) = given(1, |_| {});
     let _stream = server.connect();
     let handle = handles.next();

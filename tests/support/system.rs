@@ -36,3 +36,15 @@ pub fn ticks(process: u32) -> u64 {
     let fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11).take(2);
     fields.map(|field| field.parse::<u64>().unwrap()).sum()
 }
+
+/// Runs a test again, in a process of its own whose memory is that of this test alone. Says whether this is that process.
+pub fn is_own_process(name: &str) -> bool {
+    const MARK: &str = "TIDERACE_OWN_PROCESS";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    let again = again.args(["--exact", name, "--test-threads", "1"]).env(MARK, "1").output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+    false
+}
