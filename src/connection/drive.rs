@@ -225,9 +225,9 @@ impl<H: Handler> Session<H> {
         }
     }
 
-    /// Sends what the protocol answers by itself, and waits if the peer does not take it: who only asks is not read from. What
-    /// is asked of the connection meanwhile is more urgent, because no method of the handler runs that it would have to wait
-    /// for.
+    /// Sends what the protocol answers by itself, and waits while the peer does not take it: a peer that only asks is not read
+    /// from. A request of a handle, the handler or the server ends the wait, because no method of the handler runs that the
+    /// request would have to wait for.
     async fn answer(&mut self) -> Result<(), End> {
         self.conn.link.send_answer(&mut self.decoder);
         let urgent = REQUESTS.or(Flag::STOP);

@@ -24,7 +24,7 @@ pub(super) fn kind(fd: &OwnedFd) -> io::Result<Kind> {
         FileType::Socket if sockopt::socket_type(fd)? != SocketType::STREAM => refused("expected a stream socket"),
         FileType::Socket => Ok(Kind::Socket),
         FileType::RegularFile | FileType::Directory | FileType::BlockDevice => {
-            refused("a file or directory is always ready, and can not be watched")
+            refused("a file or directory is always ready, and cannot be watched")
         }
         _ => hold_sigpipe_back().map(|()| Kind::Other),
     }
@@ -34,7 +34,7 @@ pub(super) fn kind(fd: &OwnedFd) -> io::Result<Kind> {
 pub(crate) fn unwatchable(error: io::Error) -> io::Error {
     // epoll_ctl(2): the target does not support epoll.
     match Errno::from_io_error(&error) {
-        Some(Errno::PERM) => io::Error::new(io::ErrorKind::InvalidInput, "this kind of descriptor can not be watched"),
+        Some(Errno::PERM) => io::Error::new(io::ErrorKind::InvalidInput, "this kind of descriptor cannot be watched"),
         _ => error,
     }
 }

@@ -32,7 +32,7 @@ pub(crate) enum Accepted {
 impl Listener {
     /// Binds and listens. With `shared`, several listeners of this process take turns in the kernel's hands.
     pub(crate) fn bind(address: &SockAddr, options: &ListenOptions, shared: bool) -> io::Result<Listener> {
-        // Held until this listens: who looks before that finds a file that seems to be stale.
+        // Held until this listens: another server that looks before that finds a file that seems stale.
         let _lock = match address.as_pathname() {
             Some(path) => {
                 let lock = FolderLock::of(path)?;

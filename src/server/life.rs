@@ -123,7 +123,7 @@ impl Server {
                     drop(signals);
                     server.stop(within);
                 }
-                Err(error) => tracing::error!(%error, "signals can not be listened to"),
+                Err(error) => tracing::error!(%error, "signals cannot be listened to"),
             }
         })
     }

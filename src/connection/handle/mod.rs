@@ -253,7 +253,7 @@ pub(crate) fn visit<C: Codec>(core: &Core, visit: impl Fn(Handle<C>)) -> usize {
         if let Ok(link) = source.downcast::<Link<C::Encoder, C>>()
             && link.is_served()
         {
-            // A panic of the visitor is nobody's fault but its own: it may be called again.
+            // A panic of the visitor ends nothing else: the next connection is visited.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| visit(Handle::new(&link)))) {
                 tracing::error!(panic = panic_message(&*panic), "a visitor of connections panicked");
             }

@@ -1,10 +1,10 @@
 //! Linux: edge-triggered, registered once, one system call a wait.
 //!
 //! The descriptor is that of `polling`'s poller, but `Poller::wait` itself would make five system calls where one does.
-//! Three more differences from it: EPOLLRDHUP and EPOLLPRI are asked for, because an end of stream that comes in the same
-//! edge as the last bytes is never reported again, and neither are the bytes behind an urgent one; a notification is an edge of an eventfd, which nobody has to read; and the
-//! deadline sits in a timerfd that is set only when an earlier one is wanted, and counts nanoseconds where epoll_wait(2)
-//! counts milliseconds.
+//! Three more differences from it. EPOLLRDHUP and EPOLLPRI are asked for, because an end of stream that comes in the same
+//! edge as the last bytes is never reported again, and neither are the bytes behind an urgent one. A notification is an edge
+//! of an eventfd, which need not be read. The deadline sits in a timerfd that is set only when an earlier one is wanted, and
+//! counts nanoseconds where epoll_wait(2) counts milliseconds.
 
 use super::{EVENTS, Event, NOTIFY, Readiness, Wait};
 use crate::io::Nanos;
