@@ -94,7 +94,6 @@ impl<T> Slots<T> {
     }
 
     #[inline]
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

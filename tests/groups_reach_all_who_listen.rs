@@ -500,3 +500,24 @@ fn group_send_does_not_wait_for_a_member_that_leaves_or_is_given_up() {
         assert_eq!(party.room.skipped(), 0);
     }
 }
+
+#[test]
+fn member_has_left_when_its_handler_hears_of_the_end() {
+    for cores in CORES {
+        for end in ["close", "abort", "fail"] {
+            let party = party(cores, SlowMember::Skip);
+            let (mut stays, mut ends) = (party.server.connect(), party.server.connect());
+            assert_eq!(ask(&mut stays, "join"), "yes");
+            party.handles.next();
+            assert_eq!(ask(&mut ends, "join"), "yes");
+            let handle = party.handles.next();
+            match end {
+                "close" => handle.close(),
+                "abort" => handle.abort(),
+                _ => ends.write_all(b"say and fail\n").unwrap(),
+            }
+            party.closes.next();
+            assert_eq!(party.room.len(), 1, "{end}, while the peer has not closed its side");
+        }
+    }
+}

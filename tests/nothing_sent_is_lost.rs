@@ -13,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use support::*;
@@ -25,11 +26,13 @@ enum Piece {
     Shared(Bytes),
     /// Released as soon as it is encoded, if it is short.
     Last(Cell<Bytes>),
+    /// Done while the message is encoded.
+    Does(Box<dyn Fn() + Send>),
     Refused,
     Panics,
 }
 
-use Piece::{Copied, Last, Panics, Refused, Shared};
+use Piece::{Copied, Does, Last, Panics, Refused, Shared};
 
 #[derive(Clone)]
 struct Pieces;
@@ -56,6 +59,7 @@ impl Encoder<Vec<Piece>> for Pieces {
                 Copied(bytes) => output.put_slice(bytes),
                 Shared(bytes) => output.put_bytes(bytes.clone()),
                 Last(bytes) => output.put_bytes(bytes.take()),
+                Does(work) => work(),
                 Refused => return Err(std::fmt::Error),
                 Panics => panic!("in the encoder"),
             }
@@ -73,10 +77,12 @@ fn copied(text: &str) -> Vec<Piece> {
     vec![Copied(text.into())]
 }
 
+type Messages = Arc<dyn Fn() -> Vec<Vec<Piece>> + Send + Sync>;
+
 /// Messages in this order, the one that fails included; then it closes. It tells how it ended.
 #[derive(Clone)]
 struct Sends {
-    messages: fn() -> Vec<Vec<Piece>>,
+    messages: Messages,
     told: Sender<CloseReason>,
 }
 
@@ -108,12 +114,21 @@ impl Handler for Sends {
 
 /// What arrives of the messages, and how the connection ends for both sides.
 fn arrives(cores: usize, messages: fn() -> Vec<Vec<Piece>>) -> (Vec<u8>, std::io::Result<()>, CloseReason) {
+    arrives_after(cores, Arc::new(messages), |_| Vec::new())
+}
+
+/// The same of a peer that does something before it reads, and gives back what it has read by that.
+fn arrives_after(
+    cores: usize,
+    messages: Messages,
+    begin: impl FnOnce(&mut TcpStream) -> Vec<u8>,
+) -> (Vec<u8>, std::io::Result<()>, CloseReason) {
     let (told, reasons) = events();
     let sends = Sends { messages, told };
     let server = serve(cores, Pieces, move || sends.clone());
     let mut stream = server.connect();
     stream.write_all(b"go").unwrap();
-    let mut all = Vec::new();
+    let mut all = begin(&mut stream);
     let end = stream.read_to_end(&mut all).map(drop);
     (all, end, reasons.next())
 }
@@ -121,9 +136,27 @@ fn arrives(cores: usize, messages: fn() -> Vec<Vec<Piece>>) -> (Vec<u8>, std::io
 #[test]
 fn refused_message_leaves_nothing_behind_where_older_bytes_left_meanwhile() {
     for cores in CORES {
-        let (all, end, reason) = arrives(cores, || {
-            let refused = vec![Copied(b"not this".into()), Copied(vec![b'n'; LARGE]), Refused];
-            vec![vec![Shared(Bytes::from(vec![b'a'; MUCH]))], refused, copied("last")]
+        let ((ask, asked), (tell, told), (finish, finished)) = (events(), events(), events());
+        let told = Arc::new(Mutex::new(told));
+        let messages = move || {
+            let (ask, told, finish) = (ask.clone(), told.clone(), finish.clone());
+            let peer_reads = Does(Box::new(move || {
+                ask.send(()).unwrap();
+                told.lock().unwrap().next();
+            }));
+            let peer_goes_on = Does(Box::new(move || finish.send(()).unwrap()));
+            let (copied_first, copied_large) = (Copied(b"not this".into()), Copied(vec![b'n'; LARGE]));
+            let refused = vec![copied_first, peer_reads, copied_large, peer_goes_on, Refused];
+            vec![vec![Copied(vec![b'a'; MUCH])], refused, copied("last")]
+        };
+        let (all, end, reason) = arrives_after(cores, Arc::new(messages), |stream| {
+            asked.next();
+            // The socket takes more now, but never all that is queued.
+            let mut some = vec![0; 1 << 20];
+            stream.read_exact(&mut some).unwrap();
+            tell.send(()).unwrap();
+            finished.next();
+            some
         });
         assert_eq!(all.len(), MUCH + 4);
         assert!(all[..MUCH].iter().all(|byte| *byte == b'a') && all.ends_with(b"last"));

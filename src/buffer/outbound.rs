@@ -18,6 +18,8 @@ const SEGMENT: usize = 64 * 1024;
 const SEGMENTS_KEPT: usize = 64;
 /// The size of a fresh tail: the answers of one turn, mostly.
 const TAIL: usize = 4 * 1024;
+/// The same for a queue that takes one message.
+const TAIL_OF_ONE: usize = 256;
 /// `Bytes` shorter than this are copied: a copy is cheaper than one more slice in a vectored write.
 const SHARED_MIN: usize = 2 * 1024;
 /// How many slices one vectored write takes. Linux allows 1,024; more than these seldom fit a socket's buffer.
@@ -70,6 +72,11 @@ impl Segment {
 }
 
 impl Outbound {
+    /// An empty queue whose first tail is smaller than others: for one message, which is mostly short.
+    pub(crate) fn for_one_message() -> Outbound {
+        Outbound { tail: vec![0; TAIL_OF_ONE], ..Outbound::default() }
+    }
+
     /// Bytes that wait.
     #[inline]
     pub(crate) fn len(&self) -> usize {

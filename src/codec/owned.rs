@@ -68,7 +68,7 @@ impl<E: Encoder<str>> Encoder<&'static str> for E {
 /// assert_eq!(encode_to_vec(&mut LengthDelimited::default(), "hi").unwrap(), b"\0\0\0\x02hi");
 /// ```
 pub fn encode_to_vec<M: ?Sized, E: Encoder<M>>(encoder: &mut E, message: &M) -> Result<Vec<u8>, E::Error> {
-    let mut queue = Outbound::default();
+    let mut queue = Outbound::for_one_message();
     encoder.encode(message, &mut Output::new(&mut queue, None))?;
     let mut bytes = Vec::with_capacity(queue.len());
     while !queue.is_empty() {

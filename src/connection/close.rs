@@ -50,10 +50,8 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
     let limit = session.conn.settings().close;
     // Who has had its time to take what was sent gets no more.
     let patience = if matches!(reason, CloseReason::Timeout(TimeLimit::Write { .. })) { Duration::ZERO } else { limit };
-    if !port.has(Flag::ABORT) {
-        // What its groups were told in this turn is sent at the end of it, which comes too late for this connection.
-        port.tell_kept();
-    }
+    // What its groups were told in this turn is sent at the end of it, which comes too late for this connection.
+    port.tell_kept(!port.has(Flag::ABORT));
     if let Some(why) = farewell(&reason).filter(|_| !port.has(Flag::ABORT)) {
         // A decoder is anybody's code, and its panic must not keep this from its end.
         let _ = catch_unwind(AssertUnwindSafe(|| session.say_farewell(why)));
@@ -113,7 +111,7 @@ async fn detach<H: Handler>(mut session: Session<H>) -> CloseReason {
     let Session { handler, conn, decoder } = session;
     // A handler's drop is a user's code, and must not keep the connection from who takes it.
     drop_session(handler, decoder);
-    link.tell_kept();
+    link.tell_kept(true);
     link.end(reason.number());
     if let Err(error) = link.give_up() {
         tracing::error!(%error, "a detached connection is lost");

@@ -115,8 +115,8 @@ type Deferred = Box<dyn FnOnce()>;
 
 /// A value that a connection keeps until it is closed.
 pub(crate) trait Kept: Any {
-    /// The connection is about to end: this is the last moment to send something on it.
-    fn connection_ends(&self) {}
+    /// The connection is about to end. Where it can still send, this is the last moment for it.
+    fn connection_ends(&self, _can_send: bool) {}
 }
 
 /// Takes a socket over, on its core.
@@ -202,11 +202,11 @@ impl Port {
 
     /// Tells the values that the connection ends.
     #[cold]
-    pub(crate) fn tell_kept(&self) {
+    pub(crate) fn tell_kept(&self, can_send: bool) {
         let Some(rare) = self.rare.get() else { return };
         // Out of their place meanwhile, because what they send may call a user's code.
         let kept = rare.kept.take();
-        kept.iter().for_each(|value| value.connection_ends());
+        kept.iter().for_each(|value| value.connection_ends(can_send));
         let newer = rare.kept.replace(kept);
         rare.kept.borrow_mut().extend(newer);
     }
