@@ -4,12 +4,13 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 use support::*;
 use tiderace::codec::{Codec, Decoder, Input};
-use tiderace::http::{Chunk, Http, HttpParts, Part, Request, Response, Status};
-use tiderace::{Conn, Handler, Result, Server};
+use tiderace::http::{Chunk, Event, Http, HttpParts, Part, Request, Responder, Response, ResponseError, Status};
+use tiderace::{CloseReason, Conn, Error, Handler, Result, Server};
 
 /// Sends a body back as it comes.
 struct Stream;
@@ -155,4 +156,326 @@ fn a_response_may_own_its_body() {
         assert!(head.ends_with(&format!("\r\nContent-Length: {}", body.len())), "{head}");
         assert!(met == body, "{path}");
     }
+}
+
+/// Does what the path says with its request.
+#[derive(Clone)]
+struct Late {
+    responders: Sender<Responder>,
+    told: Sender<String>,
+}
+
+impl Late {
+    fn tell(&self, result: Result) {
+        let said = match result {
+            Ok(()) => "sent".to_owned(),
+            Err(error) => format!("{:?}", error.downcast_ref::<ResponseError>().expect("an error of a response")),
+        };
+        self.told.send(said).unwrap();
+    }
+}
+
+impl Handler for Late {
+    type Codec = Http;
+
+    async fn on_message(&mut self, conn: &mut Conn<Http>, request: Request<'_>) -> Result {
+        match request.path() {
+            "/defer" => {
+                self.responders.send(conn.responder()?)?;
+                Ok(())
+            }
+            "/forget" => Ok(()),
+            "/forget-the-end" => {
+                conn.send(&Response::chunked("text/plain")).await?;
+                conn.send(&Chunk::new(b"a part")).await
+            }
+            "/twice" => {
+                conn.send(&Response::text("first")).await?;
+                let second = conn.send(&Response::text("second")).await;
+                self.tell(second);
+                self.tell(conn.responder().map(drop).map_err(Into::into));
+                Ok(())
+            }
+            "/defer-and-answer" => {
+                let responder = conn.responder()?;
+                let answered = conn.send(&Response::text("of the handler")).await;
+                self.tell(answered);
+                self.tell(conn.responder().map(drop).map_err(Into::into));
+                responder.respond(Response::text("of the responder"))
+            }
+            "/handle" => {
+                let handle = conn.handle();
+                self.tell(handle.send(Response::text("by a handle")).await);
+                self.tell(handle.send(Chunk::new(b"by a handle")).await);
+                self.tell(handle.send(Event::data("by a handle")).await);
+                conn.send(&Response::text("by the handler")).await
+            }
+            path => conn.send(&Response::text(path)).await,
+        }
+    }
+
+    async fn on_close(&mut self, _: &mut Conn<Http>, reason: &CloseReason) {
+        let _ = self.told.send(reason.to_string());
+    }
+}
+
+fn late() -> (Running, Events<Responder>, Events<String>) {
+    let ((responders, taken), (told, said)) = (events(), events());
+    (serve(1, Http::default(), move || Late { responders: responders.clone(), told: told.clone() }), taken, said)
+}
+
+fn get(stream: &mut TcpStream, path: &str) {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+}
+
+/// The head of the next response.
+fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).unwrap(), 1, "the end in {:?}", String::from_utf8_lossy(&head));
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// The status of the next response, and its body, of which the length is said.
+fn answer(stream: &mut TcpStream) -> (u16, String) {
+    let head = head(stream);
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    (head[9..12].parse().unwrap(), String::from_utf8(body).unwrap())
+}
+
+#[test]
+fn response_without_a_request_is_refused() {
+    let (server, _, told) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/twice");
+    get(&mut stream, "/next");
+    assert_eq!(answer(&mut stream), (200, "first".to_owned()));
+    assert_eq!(answer(&mut stream), (200, "/next".to_owned()));
+    assert_eq!((told.next(), told.next()), ("NotAsked".to_owned(), "NotAsked".to_owned()));
+}
+
+#[test]
+fn response_by_a_handle_is_refused() {
+    let (server, _, told) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/handle");
+    assert_eq!(answer(&mut stream), (200, "by the handler".to_owned()));
+    for _ in 0..3 {
+        assert_eq!(told.next(), "Handle");
+    }
+}
+
+#[test]
+fn request_that_a_handler_forgets_is_a_500_and_the_end() {
+    let (server, _, _) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/forget");
+    get(&mut stream, "/next");
+    let answered = head(&mut stream);
+    assert!(answered.starts_with("HTTP/1.1 500 ") && answered.contains("\r\nConnection: close\r\n"), "{answered}");
+    assert_eq!(read_to_end(&mut stream), b"Internal Server Error");
+}
+
+#[test]
+fn chunks_that_a_handler_does_not_end_end_the_connection_without_a_last_one() {
+    let (server, _, _) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/forget-the-end");
+    get(&mut stream, "/next");
+    let all = String::from_utf8(read_to_end(&mut stream)).unwrap();
+    assert!(all.ends_with("\r\n\r\n6\r\na part\r\n"), "{all}");
+}
+
+#[test]
+fn request_that_is_deferred_holds_up_those_behind_it() {
+    let (server, responders, told) = late();
+    let mut stream = server.connect();
+    for path in ["/defer", "/defer", "/next", "/defer"] {
+        get(&mut stream, path);
+    }
+    let first = responders.next();
+    assert!(responders.is_quiet(), "the second request was handled before the first was answered");
+    std::thread::spawn(move || first.respond(Response::text("1"))).join().unwrap().unwrap();
+    assert_eq!(answer(&mut stream), (200, "1".to_owned()));
+    let second = responders.next();
+    second.respond(Response::text("2").status(Status::CREATED)).unwrap();
+    assert_eq!(answer(&mut stream), (201, "2".to_owned()));
+    assert_eq!(answer(&mut stream), (200, "/next".to_owned()));
+    responders.next().respond(Response::text("4")).unwrap();
+    assert_eq!(answer(&mut stream), (200, "4".to_owned()));
+    assert!(told.is_quiet());
+}
+
+#[test]
+fn responder_alone_answers_what_was_left_to_it() {
+    let (server, _, told) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/defer-and-answer");
+    assert_eq!(answer(&mut stream), (200, "of the responder".to_owned()));
+    assert_eq!((told.next(), told.next()), ("Deferred".to_owned(), "Deferred".to_owned()));
+}
+
+#[test]
+fn responder_that_is_dropped_answers_500() {
+    let (server, responders, _) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/defer");
+    get(&mut stream, "/next");
+    drop(responders.next());
+    assert_eq!(answer(&mut stream), (500, "Internal Server Error".to_owned()));
+    assert!(read_to_end(&mut stream).is_empty());
+    // So does one whose response cannot be sent.
+    let wrong = [
+        Response::text("a").header("X", "a\r\nb"),
+        Response::new(Status(7)),
+        Response::new(Status(103)),
+        Response::chunked("text/plain"),
+        Response::text("a").header("Content-Length", "2"),
+    ];
+    for response in wrong {
+        let mut stream = server.connect();
+        get(&mut stream, "/defer");
+        let shown = format!("{response:?}");
+        let _ = responders.next().respond(response);
+        assert_eq!(answer(&mut stream).0, 500, "{shown}");
+        assert!(read_to_end(&mut stream).is_empty());
+    }
+}
+
+#[test]
+fn responder_of_a_connection_that_has_ended_answers_nobody() {
+    let (server, responders, told) = late();
+    let mut stream = server.connect();
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    get(&mut stream, "/defer");
+    let responder = responders.next();
+    drop(stream);
+    assert!(told.next().starts_with("reset: "));
+    futures_lite::future::block_on(responder.closed());
+    assert!(responder.is_closed());
+    // The slot is taken anew, and its request is another.
+    let mut stream = server.connect();
+    get(&mut stream, "/defer");
+    let other = responders.next();
+    assert!(matches!(responder.respond(Response::text("too late")), Err(Error::Closed)));
+    other.respond(Response::text("in time")).unwrap();
+    assert_eq!(answer(&mut stream), (200, "in time".to_owned()));
+}
+
+#[test]
+fn body_of_a_responder_is_written_as_the_request_wants_it() {
+    for (request, body) in [
+        ("GET /defer HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n"),
+        ("GET /defer HTTP/1.0\r\n\r\n", "one two"),
+        ("HEAD /defer HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", ""),
+    ] {
+        let (server, responders, _) = late();
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut sender = responders.next().stream(Response::chunked("text/plain")).unwrap();
+        sender.send_blocking("one ").unwrap();
+        sender.try_send("two").unwrap();
+        sender.finish().unwrap();
+        let all = String::from_utf8(read_to_end(&mut stream)).unwrap();
+        let (head, found) = all.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(found, body, "{request}");
+    }
+}
+
+#[test]
+fn body_of_a_responder_holds_up_the_next_request_and_leaves_the_connection() {
+    let (server, responders, _) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/defer");
+    get(&mut stream, "/next");
+    let mut sender = responders.next().stream(Response::chunked("text/plain")).unwrap();
+    sender.try_send("a").unwrap();
+    assert!(head(&mut stream).contains("\r\nTransfer-Encoding: chunked\r\n"));
+    let mut part = [0; 6];
+    stream.read_exact(&mut part).unwrap();
+    assert_eq!(&part, b"1\r\na\r\n");
+    sender.finish().unwrap();
+    let mut last = [0; 5];
+    stream.read_exact(&mut last).unwrap();
+    assert_eq!(&last, b"0\r\n\r\n");
+    assert_eq!(answer(&mut stream), (200, "/next".to_owned()));
+}
+
+#[test]
+fn body_that_is_cut_off_is_seen_to_be() {
+    for (request, is_reset) in [
+        ("GET /defer HTTP/1.1\r\nHost: h\r\n\r\n", false),
+        ("GET /defer HTTP/1.0\r\n\r\n", true),
+        ("GET /defer HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
+    ] {
+        let (server, responders, _) = late();
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut sender = responders.next().stream(Response::chunked("text/plain")).unwrap();
+        sender.try_send("a part").unwrap();
+        head(&mut stream);
+        drop(sender);
+        let mut rest = Vec::new();
+        let end = stream.read_to_end(&mut rest);
+        assert_eq!(end.is_err(), is_reset, "{request}: {end:?}");
+        assert!(!rest.ends_with(b"0\r\n\r\n"));
+    }
+}
+
+#[test]
+fn requests_behind_a_deferred_one_slow_their_peer_down() {
+    let (server, responders, told) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/defer");
+    let responder = responders.next();
+    // More than any buffer of the server holds: the rest is written when the first is answered.
+    let requests = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n".repeat(200_000);
+    let mut writer = stream.try_clone().unwrap();
+    let writing = std::thread::spawn(move || writer.write_all(requests.as_bytes()));
+    assert!(told.is_quiet());
+    responder.respond(Response::text("at last")).unwrap();
+    assert_eq!(answer(&mut stream), (200, "at last".to_owned()));
+    let one = head(&mut stream).len() + "/x".len();
+    let mut others = vec![0; 200_000 * one - one + "/x".len()];
+    stream.read_exact(&mut others).unwrap();
+    assert!(others.ends_with(b"\r\n\r\n/x"));
+    writing.join().unwrap().unwrap();
+}
+
+#[test]
+fn peer_that_has_ended_its_side_is_still_answered() {
+    let (server, responders, told) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/defer");
+    get(&mut stream, "/next");
+    stream.shutdown(Shutdown::Write).unwrap();
+    let responder = responders.next();
+    assert!(told.is_quiet());
+    responder.respond(Response::text("first")).unwrap();
+    assert_eq!(answer(&mut stream), (200, "first".to_owned()));
+    assert_eq!(answer(&mut stream), (200, "/next".to_owned()));
+    assert!(read_to_end(&mut stream).is_empty());
+    assert_eq!(told.next(), "end of stream");
+}
+
+#[test]
+fn server_that_stops_waits_for_responders() {
+    let (server, responders, told) = late();
+    let mut stream = server.connect();
+    get(&mut stream, "/defer");
+    let responder = responders.next();
+    server.handle.stop(PATIENCE);
+    // Another connection is closed by the stop, and so it has come to this one.
+    until("the server stops", || TcpStream::connect(&server.address).is_err());
+    responder.respond(Response::text("in time")).unwrap();
+    let answered = head(&mut stream);
+    assert!(answered.contains("\r\nConnection: close\r\n"), "{answered}");
+    assert_eq!(read_to_end(&mut stream), b"in time");
+    while told.next() != "closed here" {}
 }

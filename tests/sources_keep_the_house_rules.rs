@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms, from the ground up. One of a line may use those of the lines above it, and itself.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["limits", "meter", "slots"],
     &["buffer", "timer"],
     &["codec"],
     &["io"],
     &["runtime"],
-    &["error", "http", "net", "protobuf", "resp"],
+    &["error", "net", "protobuf", "resp"],
     &["connection", "framed", "signal"],
+    &["http"],
     &["metrics"],
     &["client", "group"],
     &["server"],

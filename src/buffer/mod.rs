@@ -15,6 +15,6 @@ pub use input::Input;
 pub use output::Output;
 
 pub(crate) use outbound::Outbound;
-pub(crate) use output::Direct;
+pub(crate) use output::{Direct, Ending};
 pub(crate) use pool::{Class, Pool};
 pub(crate) use ring::Ring;

@@ -25,20 +25,52 @@ pub(crate) trait Direct {
 pub struct Output<'a> {
     queue: &'a mut Outbound,
     direct: Option<&'a dyn Direct>,
-    is_last: bool,
+    ending: Ending,
+}
+
+/// What becomes of the connection behind a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It goes on.
+    None,
+    /// It goes on, and its decoder takes frames again.
+    #[cfg_attr(not(feature = "http"), expect(dead_code))]
+    Resume,
+    /// It closes when the message is delivered.
+    Close,
+    /// It is reset.
+    #[cfg_attr(not(feature = "http"), expect(dead_code))]
+    Reset,
 }
 
 impl<'a> Output<'a> {
     #[inline]
     pub(crate) fn new(queue: &'a mut Outbound, direct: Option<&'a dyn Direct>) -> Self {
-        Output { queue, direct, is_last: false }
+        Output { queue, direct, ending: Ending::None }
     }
 
     /// This message is the connection's last: it is closed when the message is delivered, as
     /// [`Conn::close`](crate::Conn::close) does it.
     #[inline]
     pub fn finish(&mut self) {
-        self.is_last = true;
+        if self.ending != Ending::Reset {
+            self.ending = Ending::Close;
+        }
+    }
+
+    /// The decoder was [busy](crate::codec::Busy), and is not any more: it is asked for its next frame.
+    #[cfg(feature = "http")]
+    pub(crate) fn resume(&mut self) {
+        if self.ending == Ending::None {
+            self.ending = Ending::Resume;
+        }
+    }
+
+    /// The connection is reset at once, and what is queued is dropped: the peer must not take what it has for the whole of it,
+    /// in a protocol where only the end of the connection says so.
+    #[cfg(feature = "http")]
+    pub(crate) fn reset(&mut self) {
+        self.ending = Ending::Reset;
     }
 
     /// Whether the server of this connection [stops](crate::ServerHandle::stop): no message that comes after those which
@@ -48,8 +80,8 @@ impl<'a> Output<'a> {
         self.direct.is_some_and(Direct::is_stopping)
     }
 
-    pub(crate) fn is_last(&self) -> bool {
-        self.is_last
+    pub(crate) fn ending(&self) -> Ending {
+        self.ending
     }
 
     /// Appends a copy of `bytes`, or hands them to the socket where that is cheaper.

@@ -1,6 +1,6 @@
 //! The one place that asks a decoder for frames.
 
-use super::Decoder;
+use super::{Busy, Decoder};
 use crate::buffer::{Input, Ring};
 use std::error::Error as StdError;
 use std::fmt;
@@ -21,6 +21,8 @@ pub(crate) fn frame_end<D: Decoder>(
     match found.map_err(|error| ProtocolError::Decode(error.into()))? {
         Some(end) if end > 0 && end <= ring.len() => Ok(Some(end)),
         Some(claimed) => Err(impossible(claimed, ring.len())),
+        // What has come waits, and does not grow.
+        None if decoder.busy() != Busy::Free => Ok(None),
         None if ended => Err(ProtocolError::Truncated { received: ring.len() }),
         None => make_room(ring, decoder.max_buffered()).map(|()| None),
     }

@@ -198,6 +198,14 @@ pub trait Decoder {
         false
     }
 
+    /// What keeps the decoder from taking the next frame, in which case [`frame_end`](Decoder::frame_end) asks for more: a request
+    /// that is still to be answered, say. It is asked when nothing is left to be handled.
+    ///
+    /// The default says nothing.
+    fn busy(&self) -> Busy {
+        Busy::Free
+    }
+
     /// How many bytes of an unfinished frame may wait for its end, headers included. A peer that sends more without
     /// completing a frame is closed.
     ///
@@ -205,6 +213,22 @@ pub trait Decoder {
     fn max_buffered(&self) -> usize {
         limits::UNFINISHED_FRAME
     }
+}
+
+/// Whether a decoder [takes frames](Decoder::busy). One that does not lets what its peer sends wait, without a limit of time,
+/// and up to the size of the connection's buffer: beyond that the peer is slowed down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Busy {
+    /// It takes frames.
+    #[default]
+    Free,
+    /// Something that was received is still to be answered. The end of the peer's stream waits for that, and so does a server that
+    /// stops.
+    Answering,
+    /// What was received is answered for as long as the connection lasts. The end of the peer's stream ends it, and so does a
+    /// server that stops.
+    Streaming,
 }
 
 /// Why a protocol takes its leave: [`CloseReason`](crate::CloseReason), as far as a peer should be told.
@@ -238,6 +262,14 @@ pub trait Encoder<M: ?Sized> {
     /// A slice of 16 KiB or more goes to the socket at once. Check what can be refused before that: a message that is refused
     /// when a part of it has left ends the connection with a reset, because the peer would take whatever followed for the rest.
     fn encode(&mut self, message: &M, output: &mut Output<'_>) -> Result<(), Self::Error>;
+
+    /// Appends a message that a [`Handle`](crate::Handle) sends. A protocol in which only the handler knows what a message answers
+    /// refuses it here.
+    ///
+    /// The default encodes it like any other.
+    fn encode_from_handle(&mut self, message: &M, output: &mut Output<'_>) -> Result<(), Self::Error> {
+        self.encode(message, output)
+    }
 
     /// How many bytes of memory `message` keeps, about, while it waits to be encoded on another core: what it counts
     /// against the [limit of a handle](crate::Handle::set_limit).

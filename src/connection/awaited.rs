@@ -2,14 +2,14 @@
 
 use super::Handler;
 use super::drive::Session;
-use crate::codec::Decoder;
+use crate::codec::{Busy, Decoder};
 use crate::net::Flag;
 
 impl<H: Handler> Session<H> {
     /// A message has begun if a part of a frame waits, or if the last frame was a part of a message.
     #[inline(never)]
     pub(super) fn look_for_begun_message(&mut self) {
-        let is_paused = self.port().has(Flag::PAUSED);
+        let is_paused = self.port().has(Flag::PAUSED) || self.decoder.busy() != Busy::Free;
         if !is_paused && (self.port().unhandled() > 0 || !self.decoder.may_end()) {
             self.port().message_has_begun();
         }

@@ -7,7 +7,7 @@ use super::tasks::end_tasks;
 use super::upgrade::{is_upgraded, upgrade};
 use super::{Conn, ConnectionId, Handler};
 use crate::buffer::Ring;
-use crate::codec::{Codec, Decoder, Farewell, ProtocolError, frame_end, split_frame};
+use crate::codec::{Busy, Codec, Decoder, Farewell, ProtocolError, frame_end, split_frame};
 use crate::error::{CloseReason, Error};
 use crate::io::{Address, Socket};
 use crate::net::{Flag, Link, Port};
@@ -198,7 +198,7 @@ impl<H: Handler> Session<H> {
                     }
                     self.port().put_ring(ring);
                 }
-                if self.port().has(Flag::ENDED) && !self.port().has(INTERRUPTED) {
+                if self.port().has(Flag::ENDED) && !self.port().has(INTERRUPTED) && !self.owes_an_answer() {
                     if !self.decoder.may_end() {
                         return Err(protocol(ProtocolError::Truncated { received: 0 }));
                     }
@@ -229,6 +229,9 @@ impl<H: Handler> Session<H> {
     /// from. A request of a handle, the handler or the server ends the wait, because no method of the handler runs that the
     /// request would have to wait for.
     async fn answer(&mut self) -> Result<(), End> {
+        if self.port().has(Flag::DETACH.or(Flag::CHANGE)) && self.is_given_up() {
+            return Ok(());
+        }
         self.conn.link.send_answer(&mut self.decoder);
         let urgent = REQUESTS.or(Flag::STOP);
         while self.port().is_above_high_water() && !self.port().has(urgent) {
@@ -243,6 +246,12 @@ impl<H: Handler> Session<H> {
             self.handler.on_open(&mut self.conn).await?;
         }
         Ok(())
+    }
+
+    /// Whether the handler has given the connection to another, who answers from here on.
+    #[cold]
+    fn is_given_up(&self) -> bool {
+        self.port().has(Flag::DETACH) || is_upgraded(&self.conn.link)
     }
 
     /// What the protocol has to say to the end of its connection.
@@ -269,6 +278,11 @@ impl<H: Handler> Session<H> {
             }
             if self.port().has(Flag::CLOSE) {
                 return Err(End(CloseReason::Closed));
+            }
+            if self.port().has(Flag::CHANGE) && self.owes_an_answer() {
+                return Err(
+                    Error::msg("another codec or handler, while an answer is still to come from elsewhere").into()
+                );
             }
             if self.port().take(Flag::CHANGE) {
                 self.change_codec();
@@ -303,7 +317,14 @@ impl<H: Handler> Session<H> {
     /// handled, the first one has come or had its time, and no message is in hand of which a part was handled.
     #[cold]
     fn may_stop(&self) -> bool {
-        self.port().has(Flag::STOP) && !self.port().has(REQUESTS.or(Flag::FRESH)) && self.decoder.may_end()
+        let waits = self.port().has(REQUESTS.or(Flag::FRESH)) || self.owes_an_answer();
+        self.port().has(Flag::STOP) && !waits && self.decoder.may_end()
+    }
+
+    /// Whether something that was received is answered later, so that the end of the connection waits for it.
+    #[cold]
+    fn owes_an_answer(&self) -> bool {
+        self.decoder.busy() == Busy::Answering
     }
 
     /// The end of the frame at the ring's front, unless it is incomplete or something else comes first.

@@ -3,11 +3,11 @@
 #[cfg(feature = "websocket")]
 use super::Response;
 use super::chunks::{self, ChunksEnd};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Stage};
 use super::head::{BodyLength, MOST_FIELDS};
 use super::reader::Reader;
 use super::{HttpError, Request, ResponseEncoder};
-use crate::codec::{Codec, Decoder, Farewell, Input, Output};
+use crate::codec::{Busy, Codec, Decoder, Farewell, Input, Output};
 use crate::limits;
 use std::rc::Rc;
 
@@ -63,9 +63,25 @@ impl Codec for Http {
     type Decoder = RequestDecoder;
     type Encoder = ResponseEncoder;
 
+    fn group_encoder(&self) -> ResponseEncoder {
+        ResponseEncoder::for_groups(false)
+    }
+
+    fn compact_group_encoder(&self) -> Option<ResponseEncoder> {
+        Some(ResponseEncoder::for_groups(true))
+    }
+
+    fn takes_group_messages(encoder: &ResponseEncoder) -> bool {
+        encoder.takes_group_messages()
+    }
+
+    fn takes_compact(encoder: &mut ResponseEncoder) -> bool {
+        encoder.takes_plain()
+    }
+
     fn halves(&self) -> (RequestDecoder, ResponseEncoder) {
         let exchange = Rc::new(Exchange::default());
-        (RequestDecoder::new(*self, exchange.clone()), ResponseEncoder { exchange })
+        (RequestDecoder::new(*self, exchange.clone()), ResponseEncoder::new(exchange))
     }
 }
 
@@ -74,6 +90,8 @@ impl Codec for Http {
 pub struct RequestDecoder {
     reader: Reader,
     state: State,
+    /// What the request that is decoded next is for its handler.
+    pending: Stage,
 }
 
 #[derive(Debug)]
@@ -85,7 +103,7 @@ enum State {
 
 impl RequestDecoder {
     pub(super) fn new(limits: Http, exchange: Rc<Exchange>) -> RequestDecoder {
-        RequestDecoder { reader: Reader::new(limits, exchange), state: State::Head }
+        RequestDecoder { reader: Reader::new(limits, exchange), state: State::Head, pending: Stage::Pending }
     }
 
     /// The request whose frame this is, without its body.
@@ -103,7 +121,13 @@ impl RequestDecoder {
     /// Answers a request that no handler sees, and closes.
     #[cfg(feature = "websocket")]
     pub(crate) fn respond(&mut self, response: Response<'_>, output: &mut Output<'_>) {
-        self.reader.respond(response.close(), output);
+        self.reader.exchange.respond(&response.close(), output);
+    }
+
+    /// The request that is decoded next is a handshake, which the handler may answer when its method has returned.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn is_handshake(&mut self) {
+        self.pending = Stage::Asked;
     }
 
     fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
@@ -150,16 +174,21 @@ impl Decoder for RequestDecoder {
             State::Chunks { head, .. } => (*head, chunks::join(&mut frame[*head..])?),
         };
         self.pass_over();
-        self.reader.hand_over();
+        self.reader.hand_over(frame, std::mem::replace(&mut self.pending, Stage::Pending));
         Ok(Request::new(&self.reader.head, frame, &frame[head..head + length]))
     }
 
+    #[inline]
     fn has_answer(&self) -> bool {
-        self.reader.has_answer()
+        self.reader.exchange.has_answer() || self.reader.exchange.is_forgotten()
     }
 
     fn answer(&mut self, output: &mut Output<'_>) {
-        self.reader.answer(output);
+        self.reader.exchange.answer(true, output);
+    }
+
+    fn busy(&self) -> Busy {
+        self.reader.exchange.busy()
     }
 
     fn farewell(&mut self, why: Farewell) {

@@ -90,6 +90,15 @@ impl Default for Method {
 }
 
 impl Method {
+    /// Whether it is this one; `head` is where it stands.
+    #[inline]
+    pub(super) fn is(self, method: &str, head: &[u8]) -> bool {
+        match self {
+            Method::Known(known) => known == method,
+            Method::Other(place) => &head[place.range()] == method.as_bytes(),
+        }
+    }
+
     fn of(method: &str, head: &[u8]) -> Method {
         // Text that lies in a buffer must be looked through whenever it is asked for; this need not.
         Method::Known(match method {

@@ -25,23 +25,34 @@
 mod chunks;
 mod codec;
 mod error;
+mod events;
 mod exchange;
+mod fields;
 mod head;
 mod parts;
 mod reader;
+mod reply;
 mod request;
+mod responder;
 mod response;
 mod status;
+mod write;
 
 pub use codec::{Http, RequestDecoder};
 pub use error::HttpError;
+pub use events::Event;
 pub use parts::{HttpParts, Part, PartDecoder};
+pub use reply::Reply;
 pub use request::Request;
-pub use response::{Chunk, Response, ResponseEncoder, ResponseError};
+pub use responder::{Answering, BodySender, Responder};
+pub use response::{Chunk, Response, ResponseError};
 pub use status::Status;
+pub use write::ResponseEncoder;
 
 #[cfg(feature = "websocket")]
 pub(crate) use head::HeadEnd;
+#[cfg(feature = "websocket")]
+pub(crate) use responder::sealed::Sealed;
 #[cfg(feature = "websocket")]
 pub(crate) use response::{is_field_value, is_token};
 

@@ -1,11 +1,11 @@
 //! Requests whose bodies come in parts.
 
 use super::chunks::{line_end, size_line};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Stage};
 use super::head::BodyLength;
 use super::reader::Reader;
 use super::{Http, HttpError, Request, ResponseEncoder};
-use crate::codec::{Codec, Decoder, Farewell, Input, Output};
+use crate::codec::{Busy, Codec, Decoder, Farewell, Input, Output};
 use std::rc::Rc;
 
 /// HTTP/1.1 and HTTP/1.0 for servers, like [`Http`], with bodies that come in parts as they arrive: for uploads of any length.
@@ -52,11 +52,27 @@ impl Codec for HttpParts {
     type Decoder = PartDecoder;
     type Encoder = ResponseEncoder;
 
+    fn group_encoder(&self) -> ResponseEncoder {
+        ResponseEncoder::for_groups(false)
+    }
+
+    fn compact_group_encoder(&self) -> Option<ResponseEncoder> {
+        Some(ResponseEncoder::for_groups(true))
+    }
+
+    fn takes_group_messages(encoder: &ResponseEncoder) -> bool {
+        encoder.takes_group_messages()
+    }
+
+    fn takes_compact(encoder: &mut ResponseEncoder) -> bool {
+        encoder.takes_plain()
+    }
+
     fn halves(&self) -> (PartDecoder, ResponseEncoder) {
         let exchange = Rc::new(Exchange::default());
         (
             PartDecoder { reader: Reader::new(self.limits, exchange.clone()), state: State::Head },
-            ResponseEncoder { exchange },
+            ResponseEncoder::new(exchange),
         )
     }
 }
@@ -85,6 +101,11 @@ enum State {
 }
 
 impl PartDecoder {
+    /// Whether the last request has come with all of its body.
+    fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Head)
+    }
+
     fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
         let max_head = self.reader.limits.max_head;
         let in_one_piece = input.as_slices().0.len();
@@ -145,8 +166,7 @@ impl Decoder for PartDecoder {
         let length = frame.len() as u64;
         let (next, is_last) = match self.state {
             State::Head => {
-                self.reader.hand_over();
-                self.reader.body_is_awaited();
+                self.reader.hand_over(frame, Stage::Pending);
                 let next = match self.reader.head.body {
                     BodyLength::None => State::Head,
                     BodyLength::Known(length) => State::Body(length),
@@ -154,6 +174,9 @@ impl Decoder for PartDecoder {
                 };
                 self.state = next;
                 let has_body = !matches!(next, State::Head);
+                if has_body {
+                    self.reader.body_is_awaited();
+                }
                 (self.reader.is_reading, self.reader.is_handed_over) = (has_body, has_body);
                 return Ok(Part::Request { request: Request::new(&self.reader.head, frame, &[]), has_body });
             }
@@ -170,11 +193,17 @@ impl Decoder for PartDecoder {
     }
 
     fn has_answer(&self) -> bool {
-        self.reader.has_answer()
+        self.reader.exchange.has_answer() || self.is_between_requests() && self.reader.exchange.is_forgotten()
     }
 
     fn answer(&mut self, output: &mut Output<'_>) {
-        self.reader.answer(output);
+        let has_returned = self.is_between_requests();
+        self.reader.exchange.answer(has_returned, output);
+    }
+
+    fn busy(&self) -> Busy {
+        // What is left of a body is taken, whoever answers.
+        if self.is_between_requests() { self.reader.exchange.busy() } else { Busy::Free }
     }
 
     fn farewell(&mut self, why: Farewell) {
@@ -182,7 +211,7 @@ impl Decoder for PartDecoder {
     }
 
     fn may_end(&self) -> bool {
-        matches!(self.state, State::Head)
+        self.is_between_requests()
     }
 
     fn max_buffered(&self) -> usize {

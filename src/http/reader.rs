@@ -1,10 +1,9 @@
 //! What both codecs of HTTP do with heads, and with what goes wrong.
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Stage};
 use super::head::{BodyLength, Head, HeadEnd};
-use super::response::{self, Response};
-use super::{Http, HttpError, Status, Version};
-use crate::codec::{Farewell, Input, Output};
+use super::{Http, HttpError, Version};
+use crate::codec::{Farewell, Input};
 use std::rc::Rc;
 
 #[derive(Debug)]
@@ -27,8 +26,8 @@ impl Reader {
 
     /// Reads the head at the front of `input`, if it is there, and says how long it is.
     pub(super) fn read_head(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
-        if self.exchange.closes.get() {
-            // What follows the last request is nobody's.
+        if self.exchange.closes.get() || self.exchange.stage.get() != Stage::Free && !self.is_alone() {
+            // What follows the last request is not looked at, and the next one waits until this one is answered.
             return Ok(None);
         }
         self.is_reading = true;
@@ -51,6 +50,12 @@ impl Reader {
         Ok(Some(end))
     }
 
+    /// Whether there is no encoder: what is only read waits for no answer.
+    #[cold]
+    fn is_alone(&self) -> bool {
+        Rc::strong_count(&self.exchange) == 1
+    }
+
     /// Refuses a length beyond what a body may have.
     pub(super) fn check_length(&self, max: usize) -> Result<(), HttpError> {
         match self.head.body {
@@ -67,9 +72,11 @@ impl Reader {
     }
 
     /// The request is for the handler.
-    pub(super) fn hand_over(&mut self) {
+    #[inline]
+    pub(super) fn hand_over(&mut self, frame: &[u8], stage: Stage) {
         let exchange = &self.exchange;
-        exchange.is_pending.set(true);
+        exchange.stage.set(stage);
+        exchange.is_connect.set(self.head.method.is("CONNECT", frame));
         exchange.is_head.set(self.head.is_head);
         exchange.is_old.set(self.head.version == Version::Http10);
         exchange.closes.set(!self.head.keeps_alive);
@@ -77,44 +84,14 @@ impl Reader {
 
     /// A request that was answered before its body had come has its response; a second would pass for that to the next.
     pub(super) fn refuse(&self, error: &HttpError) {
-        if !self.is_handed_over || self.exchange.is_pending.get() {
+        if !self.is_handed_over || self.exchange.is_pending() {
             self.exchange.refusal.set(Some(error.status()));
         }
     }
 
-    pub(super) fn has_answer(&self) -> bool {
-        self.exchange.wants_continue.get() || self.exchange.refusal.get().is_some()
-    }
-
-    pub(super) fn answer(&mut self, output: &mut Output<'_>) {
-        if self.exchange.wants_continue.take() {
-            output.put_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
-        if let Some(status) = self.exchange.refusal.take()
-            && !self.exchange.chunked.get()
-        {
-            self.respond(Response::text(status.reason()).status(status).close(), output);
-        }
-    }
-
-    /// Answers what no handler has asked for.
-    pub(super) fn respond(&mut self, response: Response<'_>, output: &mut Output<'_>) {
-        self.exchange.is_head.set(false);
-        // Nothing in it can be refused.
-        let _ = response::write(&response, &self.exchange, output);
-    }
-
     pub(super) fn farewell(&mut self, why: Farewell) {
-        self.exchange.wants_continue.set(false);
-        let is_pending = self.exchange.is_pending.get();
-        let status = match why {
-            // A refused request has its status already.
-            Farewell::Protocol => return,
-            Farewell::Failed if is_pending => Status::INTERNAL_SERVER_ERROR,
-            // Of the request that is being read, one that the handler has is pending until it is answered; before, another is.
-            Farewell::Timeout if self.is_reading && is_pending == self.is_handed_over => Status::REQUEST_TIMEOUT,
-            _ => return,
-        };
-        self.exchange.refusal.set(Some(status));
+        // Of the request that is being read, one that the handler has is pending until it is answered; before, another is.
+        let is_awaited = self.is_reading && self.exchange.is_pending() == self.is_handed_over;
+        self.exchange.farewell(why, is_awaited);
     }
 }

@@ -3,7 +3,7 @@
 use super::gauge::Gauge;
 use super::port::{Port, Unsent};
 use super::state::Flag;
-use crate::codec::{Decoder, Encoder};
+use crate::codec::{Decoder, Encoder, Output};
 use crate::io::Readiness;
 use crate::runtime::{Core, Interrupt, Source};
 use bytes::Bytes;
@@ -42,12 +42,12 @@ impl<E: 'static, C: 'static> Link<E, C> {
         self.push_up_to(high, message)
     }
 
-    /// Queues a message however much is queued: it was let in before.
-    pub(crate) fn push_anyway<M: ?Sized>(&self, message: &M) -> Result<(), Unsent<E::Error>>
+    /// Queues a message of a handle however much is queued: it was let in before.
+    pub(crate) fn push_from_handle<M: ?Sized>(&self, message: &M) -> Result<(), Unsent<E::Error>>
     where
         E: Encoder<M>,
     {
-        self.push_up_to(usize::MAX, message)
+        self.push_with(usize::MAX, |encoder, output| encoder.encode_from_handle(message, output))
     }
 
     /// Sends bytes that were encoded before, for several links at once: straight to the socket, where nothing waits before
@@ -78,11 +78,20 @@ impl<E: 'static, C: 'static> Link<E, C> {
     where
         E: Encoder<M>,
     {
+        self.push_with(high, |encoder, output| encoder.encode(message, output))
+    }
+
+    #[inline(always)]
+    fn push_with<R>(
+        &self,
+        high: usize,
+        encode: impl FnOnce(&mut E, &mut Output<'_>) -> Result<(), R>,
+    ) -> Result<(), Unsent<R>> {
         if self.has(Flag::SHUT.or(Flag::DEFERRED)) {
             self.look_before_a_push()?;
         }
         let mut encoder = self.encoder.borrow_mut();
-        self.with_open_output(high, |output| encoder.encode(message, output))?;
+        self.with_open_output(high, |output| encode(&mut encoder, output))?;
         self.core.meter.message_out();
         Ok(())
     }

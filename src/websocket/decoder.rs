@@ -5,7 +5,7 @@ use super::frame::{self, Header, Opcode, Rules};
 use super::handshake::{self, Asked, Outcome};
 use super::shared::{Phase, Role, Shared};
 use super::{Close, CloseCode, Message, WebSocketError, mask};
-use crate::codec::{Decoder, Farewell, Input, Output};
+use crate::codec::{Busy, Decoder, Farewell, Input, Output};
 use crate::http::{RequestDecoder, Response, Status};
 use crate::runtime::coarse_seconds;
 use flate2::Decompress;
@@ -14,9 +14,9 @@ use std::rc::Rc;
 /// The receiving half of [`WebSocket`](super::WebSocket).
 #[derive(Debug)]
 pub struct WebSocketDecoder {
-    shared: Rc<Shared>,
+    pub(super) shared: Rc<Shared>,
     /// Reads requests until one has asked for a WebSocket.
-    http: Option<Box<RequestDecoder>>,
+    pub(super) http: Option<Box<RequestDecoder>>,
     rules: Rules,
     /// Of the frame that was found last.
     header: Option<Header>,
@@ -270,6 +270,9 @@ impl Decoder for WebSocketDecoder {
         let Some(header) = self.header else {
             let asks = self.shared.asked.borrow().is_some();
             let http = self.http.as_deref_mut().ok_or(WebSocketError::Frame("expected a frame, found none"))?;
+            if asks {
+                http.is_handshake();
+            }
             let request = http.decode(frame).map_err(WebSocketError::Http)?;
             return Ok(if asks { Message::Handshake(request) } else { Message::Http(request) });
         };
@@ -346,6 +349,10 @@ impl Decoder for WebSocketDecoder {
         self.assembly.is_none()
     }
 
+    fn busy(&self) -> Busy {
+        self.requests().map_or(Busy::Free, |http| http.busy())
+    }
+
     fn max_buffered(&self) -> usize {
         match &self.http {
             Some(http) => http.max_buffered(),
@@ -355,11 +362,6 @@ impl Decoder for WebSocketDecoder {
 }
 
 impl WebSocketDecoder {
-    #[cold]
-    fn has_http_answer(&self) -> bool {
-        self.http.as_ref().is_some_and(|http| http.has_answer()) || self.shared.has_opened.get()
-    }
-
     fn give(&mut self, answer: Answer, output: &mut Output<'_>) {
         match answer {
             Answer::Handshake { asked, protocol } => {

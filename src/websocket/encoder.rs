@@ -6,14 +6,14 @@ use super::message::FragmentKind;
 use super::shared::{Phase, Shared};
 use super::{Close, CloseCode, Deflate, Fragment, Negotiated, Ping, Pong, Prepared, WebSocket, handshake};
 use crate::codec::{Encoded, Encoder, Output};
-use crate::http::{Chunk, Response};
+use crate::http::{Chunk, Response, ResponseError};
 use flate2::Compress;
 use std::rc::Rc;
 
 /// The sending half of [`WebSocket`].
 #[derive(Debug)]
 pub struct WebSocketEncoder {
-    shared: Rc<Shared>,
+    pub(super) shared: Rc<Shared>,
     /// A message in fragments has been begun.
     is_fragmented: bool,
     /// Of a connection that keeps its own.
@@ -234,6 +234,7 @@ impl Encoder<Accept> for WebSocketEncoder {
         }
         output.put_slice(handshake::response(&asked, accept.protocol.as_deref()).as_bytes());
         self.shared.open(&asked);
+        output.resume();
         Ok(())
     }
 }
@@ -245,10 +246,19 @@ impl Encoder<Response<'_>> for WebSocketEncoder {
         if self.shared.phase.get() != Phase::Handshake {
             return Err(SendError::NoHandshake);
         }
-        self.shared.asked.take();
         let mut responses = self.shared.responses.borrow_mut();
         let responses = responses.as_mut().ok_or(SendError::NoHandshake)?;
-        responses.encode(response, output).map_err(SendError::Response)
+        responses.encode(response, output).map_err(SendError::Response)?;
+        self.shared.asked.take();
+        Ok(())
+    }
+
+    /// A handle may refuse a handshake; a request has a responder for that.
+    fn encode_from_handle(&mut self, response: &Response<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
+        if self.shared.asked.borrow().is_none() {
+            return Err(SendError::Response(ResponseError::Handle));
+        }
+        self.encode(response, output)
     }
 
     fn size_hint(response: &Response<'_>) -> usize {
@@ -263,5 +273,9 @@ impl Encoder<Chunk<'_>> for WebSocketEncoder {
         let mut responses = self.shared.responses.borrow_mut();
         let responses = responses.as_mut().ok_or(SendError::NoHandshake)?;
         responses.encode(chunk, output).map_err(SendError::Response)
+    }
+
+    fn encode_from_handle(&mut self, _: &Chunk<'_>, _: &mut Output<'_>) -> Result<(), SendError> {
+        Err(SendError::Response(ResponseError::Handle))
     }
 }

@@ -38,6 +38,7 @@ mod frame;
 mod handshake;
 mod mask;
 mod message;
+mod requests;
 mod shared;
 
 pub use client::{HandshakeError, Opened, WebSocketConnector};

@@ -270,6 +270,21 @@ impl<C: Codec> Handle<C> {
         self.gauge.set_limit(bytes);
     }
 
+    /// Sends a message that is let in however much waits, because there is at most one like it.
+    #[cfg(feature = "http")]
+    pub(crate) fn post<M>(&self, message: M)
+    where
+        C::Encoder: Encoder<M>,
+        M: Send + 'static,
+    {
+        let id = self.id();
+        self.on_core(move |link| {
+            let Some(link) = link else { return };
+            log(id, queue(&link, &message));
+            link.arrived(0);
+        });
+    }
+
     async fn wait(&self, until: Until) -> crate::Result {
         let (done, come) = oneshot();
         self.on_core(move |link| {
@@ -303,7 +318,7 @@ where
 /// Queues a message outside of the connection's own task. A panic of the encoder ends that connection, as one in its handler
 /// does, not its core and not the sender.
 fn queue<E: Encoder<M> + 'static, C: 'static, M>(link: &Link<E, C>, message: &M) -> crate::Result {
-    let queued = match catch_unwind(AssertUnwindSafe(|| link.push_anyway(message))) {
+    let queued = match catch_unwind(AssertUnwindSafe(|| link.push_from_handle(message))) {
         Ok(queued) => queued,
         Err(panic) => {
             link.end_for_panic(panic_message(&*panic));

@@ -1,9 +1,11 @@
 //! A write queue in the hands of an encoder, and how it comes back from one that fails.
 
 use super::Port;
-use crate::buffer::{Outbound, Output};
+use crate::buffer::{Ending, Outbound, Output};
+use crate::codec::Decoder;
 use crate::net::Flag;
 use rustix::io::Errno;
+use std::convert::Infallible;
 
 /// The write queue while a message is encoded. Dropped before [`Encoding::succeeded`], by an error or by a panic, it takes the
 /// message back and leaves what was queued before.
@@ -65,5 +67,25 @@ impl Drop for Encoding<'_> {
         if let Some(queue) = self.queue.take() {
             self.take_back(queue);
         }
+    }
+}
+
+impl Port {
+    #[cold]
+    pub(super) fn ends_behind_message(&self, ending: Ending) {
+        match ending {
+            Ending::None | Ending::Resume => self.notify(Flag::NEWS),
+            Ending::Close => self.notify(Flag::CLOSE.or(Flag::LAST)),
+            Ending::Reset => self.notify(Flag::ABORT.or(Flag::LAST)),
+        }
+    }
+
+    /// Sends what a decoder answers by itself, however much is queued.
+    #[cold]
+    pub(crate) fn send_answer(&self, decoder: &mut impl Decoder) {
+        let _ = self.with_output(usize::MAX, |output| {
+            decoder.answer(output);
+            Ok::<_, Infallible>(())
+        });
     }
 }

@@ -2,11 +2,9 @@
 
 use super::encoding::Encoding;
 use super::{Port, Rare, WriteEvent};
-use crate::buffer::{Direct, Outbound, Output};
-use crate::codec::Decoder;
+use crate::buffer::{Direct, Ending, Outbound, Output};
 use crate::io::{Address, unacknowledged};
 use crate::net::Flag;
-use std::convert::Infallible;
 use std::io;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll, Waker};
@@ -81,21 +79,12 @@ impl Port {
         let mut encoding = Encoding::new(self, queue);
         let mut output = encoding.output();
         encode(&mut output).map_err(Unsent::Refused)?;
-        let is_last = output.is_last();
+        let ending = output.ending();
         encoding.succeeded();
-        if is_last {
-            self.notify(Flag::CLOSE.or(Flag::LAST));
+        if ending != Ending::None {
+            self.ends_behind_message(ending);
         }
         Ok(())
-    }
-
-    /// Sends what a decoder answers by itself, however much is queued.
-    #[cold]
-    pub(crate) fn send_answer(&self, decoder: &mut impl Decoder) {
-        let _ = self.with_output(usize::MAX, |output| {
-            decoder.answer(output);
-            Ok::<_, Infallible>(())
-        });
     }
 
     /// Writes as much of the queue as the socket takes.
