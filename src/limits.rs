@@ -55,6 +55,24 @@ pub(crate) const HTTP_FIELDS: usize = 100;
 #[cfg(feature = "http")]
 pub(crate) const HTTP_BODY: usize = 1024 * 1024;
 
+/// How long the head of a request may take, from its first byte or from the beginning of its connection; and how much of a body
+/// is to come in how long: a modem of the nineties sends ten times as much.
+#[cfg(feature = "http")]
+pub(crate) const HTTP_HEAD_TIME: Duration = Duration::from_secs(30);
+#[cfg(feature = "http")]
+pub(crate) const HTTP_BODY_STEP: u64 = 8 * 1024;
+#[cfg(feature = "http")]
+pub(crate) const HTTP_BODY_TIME: Duration = Duration::from_secs(30);
+
+/// How long a connection is kept for another request: longer than browsers (Chromium: 60 s) and proxies (nginx: 60 s) keep theirs
+/// mostly, because the side that closes first is the one that does not lose a request by that.
+#[cfg(feature = "http")]
+pub(crate) const HTTP_IDLE: Duration = Duration::from_secs(75);
+
+/// How often a stream of events has a comment: what the HTML Standard (section 9.2.7) recommends.
+#[cfg(feature = "http")]
+pub(crate) const HTTP_HEARTBEAT: Duration = Duration::from_secs(15);
+
 /// A WebSocket's message, and its fragments.
 #[cfg(feature = "websocket")]
 pub(crate) const WEBSOCKET_MESSAGE: usize = 1024 * 1024;

@@ -34,12 +34,12 @@ pub(crate) enum Ending {
     /// It goes on.
     None,
     /// It goes on, and its decoder takes frames again.
-    #[cfg_attr(not(feature = "http"), expect(dead_code))]
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
     Resume,
     /// It closes when the message is delivered.
     Close,
     /// It is reset.
-    #[cfg_attr(not(feature = "http"), expect(dead_code))]
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
     Reset,
 }
 

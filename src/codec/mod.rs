@@ -65,6 +65,7 @@ mod frames;
 mod length_delimited;
 mod lines;
 mod owned;
+mod patience;
 mod peek;
 mod raw;
 
@@ -76,6 +77,7 @@ pub use frames::ProtocolError;
 pub use length_delimited::LengthDelimited;
 pub use lines::Lines;
 pub use owned::encode_to_vec;
+pub use patience::{Patience, Step};
 pub use peek::{Peek, PeekDecoder, Unread};
 pub use raw::Raw;
 
@@ -206,6 +208,15 @@ pub trait Decoder {
         Busy::Free
     }
 
+    /// Which part of a message the peer is waited for, and for how long. When this says another number, the time begins anew; a
+    /// message is to have several steps if it may be long. It is asked when a message has begun and the connection waits for the
+    /// rest of it, and of a connection that a listener has accepted from the beginning.
+    ///
+    /// The default has no limit. A codec whose decoders have one says so in its [patience](Codec::patience).
+    fn step(&self) -> Option<Step> {
+        None
+    }
+
     /// How many bytes of an unfinished frame may wait for its end, headers included. A peer that sends more without
     /// completing a frame is closed.
     ///
@@ -293,6 +304,13 @@ pub trait Codec: 'static {
 
     /// The halves for a new connection.
     fn halves(&self) -> (Self::Decoder, Self::Encoder);
+
+    /// How long connections of this protocol wait for their peers, where nothing else is said.
+    ///
+    /// The default is for as long as it takes.
+    fn patience(&self) -> Patience {
+        Patience::default()
+    }
 
     /// An encoder for messages to many connections at once, which have been opened by others: a [`Group`](crate::Group)'s.
     ///

@@ -9,10 +9,15 @@ impl<H: Handler> Session<H> {
     /// A message has begun if a part of a frame waits, or if the last frame was a part of a message.
     #[inline(never)]
     pub(super) fn look_for_begun_message(&mut self) {
-        let is_paused = self.port().has(Flag::PAUSED) || self.decoder.busy() != Busy::Free;
-        if !is_paused && (self.port().unhandled() > 0 || !self.decoder.may_end()) {
+        let busy = self.decoder.busy();
+        let is_awaited = busy == Busy::Free && !self.port().has(Flag::PAUSED);
+        let has_begun = is_awaited && (self.port().unhandled() > 0 || !self.decoder.may_end());
+        if has_begun {
             self.port().message_has_begun();
         }
+        // A connection that is accepted begins with its first message.
+        let is_stepping = has_begun || is_awaited && self.port().has(Flag::FRESH);
+        self.port().waits_for(busy, if is_stepping { self.decoder.step() } else { None });
     }
 
     /// Looks at which time limits the last frame has put an end to, if any of it was claimed: a message that is left where

@@ -7,7 +7,7 @@ use super::tasks::end_tasks;
 use super::upgrade::{is_upgraded, upgrade};
 use super::{Conn, ConnectionId, Handler};
 use crate::buffer::Ring;
-use crate::codec::{Busy, Codec, Decoder, Farewell, ProtocolError, frame_end, split_frame};
+use crate::codec::{Busy, Codec, Decoder, Farewell, Patience, ProtocolError, frame_end, split_frame};
 use crate::error::{CloseReason, Error};
 use crate::io::{Address, Socket};
 use crate::net::{Flag, Link, Port};
@@ -63,7 +63,12 @@ impl<H: Handler> Session<H> {
         })?;
         link.arm();
         let conn = Conn::new(link, Counted::new(settings.clone(), admission));
+        let patience = codec.patience();
+        conn.link.set_patience(patience);
         conn.link.set_time_limits(&settings.time);
+        if let Some(within) = patience.first {
+            settings.fresh.watch::<H::Codec>(settings, &conn.link, within);
+        }
         if let Some(bytes) = settings.handle_limit {
             conn.link.gauge().set_limit(bytes);
         }
@@ -239,6 +244,8 @@ impl<H: Handler> Session<H> {
             let _ = poll_fn(|cx| self.port().poll_room_for_answer(cx, urgent)).await;
         }
         if self.decoder.has_opened() {
+            // Those were for the protocol of the handshake.
+            self.port().set_patience(Patience::default());
             if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) {
                 // A peer that only listens has said what it has to say.
                 self.port().has_spoken();

@@ -6,6 +6,7 @@ mod close;
 mod conn;
 mod drive;
 mod find;
+mod fresh;
 mod handle;
 mod handler;
 mod id;

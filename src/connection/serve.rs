@@ -90,6 +90,7 @@ impl<H: Handler> Session<H> {
             Rc::new(Link::new(socket.into_port(core.clone(), key, Flag::NONE), encoder, number))
         })?;
         link.arm();
+        link.set_patience(codec.patience());
         let handle = Handle::new(&link);
         if let Some(bytes) = settings.handle_limit {
             link.gauge().set_limit(bytes);

@@ -1,5 +1,6 @@
 //! What the connections of one listener have in common, and how they are counted.
 
+use super::fresh::Fresh;
 use crate::limits;
 use crate::net::{Limits, TimeLimits};
 use crate::runtime::Core;
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) time: TimeLimits,
     /// How many of them there may be.
     pub(crate) limits: ConnectionLimits,
+    /// Those that have said nothing yet.
+    pub(crate) fresh: Fresh,
 }
 
 impl Settings {
@@ -35,6 +38,7 @@ impl Settings {
             close: limits::CLOSE,
             time: TimeLimits::default(),
             limits: ConnectionLimits::default(),
+            fresh: Fresh::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::close::{drop_session, end, tell};
 use super::drive::{Session, drive};
 use super::settings::Counted;
 use super::{Conn, Handler};
-use crate::codec::{Codec, Decoder as _};
+use crate::codec::{Codec, Decoder as _, Patience};
 use crate::error::CloseReason;
 use crate::net::{Flag, HandedOver, Kept, Link};
 use crate::runtime::{Core, spawn_local};
@@ -12,7 +12,7 @@ use std::io;
 use std::rc::Rc;
 
 /// What [`Conn::set_codec`] leaves for the connection's task.
-struct Halves<D, E>(D, E);
+struct Halves<D, E>(D, E, Patience);
 
 impl<D: 'static, E: 'static> Kept for Halves<D, E> {}
 
@@ -38,7 +38,7 @@ impl<C: Codec> Conn<C> {
     pub fn set_codec(&mut self, codec: &C) {
         let (decoder, encoder) = codec.halves();
         drop(self.link.take_kept::<Halves<C::Decoder, C::Encoder>>());
-        self.link.keep_until_closed(Halves(decoder, encoder));
+        self.link.keep_until_closed(Halves(decoder, encoder, codec.patience()));
         self.link.notify(Flag::CHANGE);
     }
 
@@ -112,8 +112,11 @@ impl<H: Handler> Session<H> {
         type Decoder<H> = <<H as Handler>::Codec as Codec>::Decoder;
         type Encoder<H> = <<H as Handler>::Codec as Codec>::Encoder;
         let link = &self.conn.link;
-        let Some(Halves(decoder, encoder)) = link.take_kept::<Halves<Decoder<H>, Encoder<H>>>() else { return };
+        let Some(Halves(decoder, encoder, patience)) = link.take_kept::<Halves<Decoder<H>, Encoder<H>>>() else {
+            return;
+        };
         link.set_pings(decoder.can_ping());
+        link.set_patience(patience);
         link.message_is_over();
         self.decoder = decoder;
         // Out of its place when it is dropped: that is a user's code, which may send.
@@ -168,6 +171,7 @@ fn begin<H: Handler>(core: &Rc<Core>, passed: Passed, codec: &H::Codec, handler:
         made.insert(link).clone()
     });
     let link = made.expect("it is made before it is registered");
+    link.set_patience(codec.patience());
     if let Some(bytes) = handle_limit {
         link.gauge().set_limit(bytes);
     }

@@ -113,6 +113,12 @@ pub enum TimeLimit {
     ///
     /// The time runs as that for the first message does.
     Message,
+    /// A message does not get on: its next part, or the first message of a connection, has not come in the time that its
+    /// [protocol](crate::codec::Decoder::step) has for it. HTTP has such limits unless told otherwise: `Http::head_timeout`, and
+    /// `Http::body_progress`.
+    ///
+    /// The time runs as that for the first message does.
+    Progress,
     /// The next message was not there by the read deadline.
     Read,
     /// Bytes still waited to be written at the write deadline, or none of them were taken for the
@@ -134,6 +140,7 @@ impl fmt::Display for TimeLimit {
             TimeLimit::Idle => f.write_str("idle"),
             TimeLimit::FirstMessage => f.write_str("no first message"),
             TimeLimit::Message => f.write_str("a message that does not end"),
+            TimeLimit::Progress => f.write_str("a message that does not get on"),
             TimeLimit::Read => f.write_str("no message by the read deadline"),
             TimeLimit::Write { queued } => write!(f, "{queued} bytes that are not taken"),
             TimeLimit::Close { undelivered } => write!(f, "{undelivered} bytes undelivered"),

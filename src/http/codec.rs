@@ -7,9 +7,10 @@ use super::exchange::{Exchange, Stage};
 use super::head::{BodyLength, MOST_FIELDS};
 use super::reader::Reader;
 use super::{HttpError, Request, ResponseEncoder};
-use crate::codec::{Busy, Codec, Decoder, Farewell, Input, Output};
+use crate::codec::{Busy, Codec, Decoder, Farewell, Input, Output, Patience, Step};
 use crate::limits;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// HTTP/1.1 and HTTP/1.0, for servers: each message is a request with its whole body. For bodies that are too long for
 /// that, see [`HttpParts`](super::HttpParts).
@@ -18,19 +19,60 @@ use std::rc::Rc;
 /// `on_message` returns. What is wrong is answered by the library (`400`, `408`, `413`, `431`, `501`, `505`), and so is a
 /// handler that fails before it has answered (`500`); the connection is closed then.
 ///
-/// A time limit for the first request is [`Server::first_message_timeout`](crate::Server::first_message_timeout), for each that
-/// has begun [`Server::message_timeout`](crate::Server::message_timeout), and between them
-/// [`Server::idle_timeout`](crate::Server::idle_timeout).
+/// An answer may also come later, and from elsewhere: see [`Responder`](super::Responder).
+///
+/// Every wait for a peer has a limit: [`head_timeout`](Http::head_timeout), [`body_progress`](Http::body_progress), and between
+/// requests [`idle_timeout`](Http::idle_timeout). Those of a [`Server`](crate::Server) hold beside them.
 #[derive(Clone, Copy, Debug)]
 pub struct Http {
     pub(super) max_head: usize,
     pub(super) max_fields: usize,
     pub(super) max_body: usize,
+    pub(super) times: Times,
+}
+
+/// How long the parts of a request may take, and what is between them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    head: Option<Duration>,
+    /// So many bytes are to come in so long.
+    body: Option<(u64, Duration)>,
+    idle: Option<Duration>,
+    heartbeat: Option<Duration>,
+}
+
+impl Default for Times {
+    fn default() -> Times {
+        Times {
+            head: Some(limits::HTTP_HEAD_TIME),
+            body: Some((limits::HTTP_BODY_STEP, limits::HTTP_BODY_TIME)),
+            idle: Some(limits::HTTP_IDLE),
+            heartbeat: Some(limits::HTTP_HEARTBEAT),
+        }
+    }
+}
+
+impl Times {
+    /// The step of the request of this number of which the head, or so many bytes of the body, have come.
+    #[cold]
+    pub(super) fn step(&self, request: u64, body: Option<u64>) -> Option<Step> {
+        let (at, within) = match (body, self.body) {
+            (None, _) => (0, self.head?),
+            (Some(received), Some((bytes, within))) => (1 + received / bytes.max(1), within),
+            (Some(_), None) => return None,
+        };
+        Some(Step { number: request << 40 | at.min((1 << 40) - 1), within })
+    }
 }
 
 impl Default for Http {
     fn default() -> Http {
-        Http { max_head: limits::HTTP_HEAD, max_fields: limits::HTTP_FIELDS, max_body: limits::HTTP_BODY }
+        Http {
+            max_head: limits::HTTP_HEAD,
+            max_fields: limits::HTTP_FIELDS,
+            max_body: limits::HTTP_BODY,
+            times: Times::default(),
+        }
     }
 }
 
@@ -53,6 +95,49 @@ impl Http {
         self
     }
 
+    /// How long a head may take, from its first byte to its last, and the first one from the beginning of its connection. `None`: for
+    /// as long as it takes. Default: 30 seconds. Over it, the peer is told `408` and closed.
+    pub fn head_timeout(mut self, limit: impl Into<Option<Duration>>) -> Http {
+        self.times.head = limit.into();
+        self
+    }
+
+    /// How much of a body is to come in how long, again and again: one that is slower is told `408` and closed. The time runs while
+    /// the connection waits for its peer, and not while a handler has a part in hand. `None`: a body may come as slowly as it
+    /// likes. Default: 8 KiB in 30 seconds.
+    pub fn body_progress(mut self, progress: impl Into<Option<(u64, Duration)>>) -> Http {
+        self.times.body = progress.into();
+        self
+    }
+
+    /// How long a connection is kept when a request has been answered and no other has begun. `None`: for as long as its peer likes.
+    /// Default: 75 seconds. [`Server::idle_timeout`](crate::Server::idle_timeout) and
+    /// [`Conn::set_idle_timeout`](crate::Conn::set_idle_timeout) take its place.
+    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Http {
+        self.times.idle = limit.into();
+        self
+    }
+
+    /// How long a stream of [events](super::Response::events) may be quiet before it has a comment, by which a peer that is gone
+    /// shows, and proxies see that it lives. `None`: for as long as it likes. Default: 15 seconds.
+    pub fn heartbeat(mut self, after: impl Into<Option<Duration>>) -> Http {
+        self.times.heartbeat = after.into();
+        self
+    }
+
+    /// The patience of connections that speak HTTP for as long as they live.
+    pub(crate) fn patience_of_requests(&self) -> Patience {
+        let Times { head, body, idle, heartbeat } = self.times;
+        let steps = head.is_some() || body.is_some();
+        Patience { idle, heartbeat, steps, ..Patience::default() }
+    }
+
+    /// That of connections which only make a handshake in it.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn patience_of_handshakes(&self) -> Patience {
+        Patience { first: self.times.head, ..Patience::default() }
+    }
+
     /// Bytes that chunks may have around them: as many as their data, and a little.
     pub(super) fn max_chunked(&self) -> usize {
         self.max_body.saturating_mul(2).saturating_add(self.max_head)
@@ -62,6 +147,10 @@ impl Http {
 impl Codec for Http {
     type Decoder = RequestDecoder;
     type Encoder = ResponseEncoder;
+
+    fn patience(&self) -> Patience {
+        self.patience_of_requests()
+    }
 
     fn group_encoder(&self) -> ResponseEncoder {
         ResponseEncoder::for_groups(false)
@@ -92,6 +181,8 @@ pub struct RequestDecoder {
     state: State,
     /// What the request that is decoded next is for its handler.
     pending: Stage,
+    /// Bytes of the body that have come.
+    received: u64,
 }
 
 #[derive(Debug)]
@@ -101,9 +192,23 @@ enum State {
     Chunks { head: usize, end: ChunksEnd },
 }
 
+impl State {
+    fn head(&self) -> Option<usize> {
+        match self {
+            State::Head => None,
+            State::Body { head, .. } | State::Chunks { head, .. } => Some(*head),
+        }
+    }
+}
+
 impl RequestDecoder {
     pub(super) fn new(limits: Http, exchange: Rc<Exchange>) -> RequestDecoder {
-        RequestDecoder { reader: Reader::new(limits, exchange), state: State::Head, pending: Stage::Pending }
+        RequestDecoder {
+            reader: Reader::new(limits, exchange),
+            state: State::Head,
+            pending: Stage::Pending,
+            received: 0,
+        }
     }
 
     /// The request whose frame this is, without its body.
@@ -124,10 +229,10 @@ impl RequestDecoder {
         self.reader.exchange.respond(&response.close(), output);
     }
 
-    /// The request that is decoded next is a handshake, which the handler may answer when its method has returned.
+    /// Whether the request that is decoded next is a handshake, which the handler may answer when its method has returned.
     #[cfg(feature = "websocket")]
-    pub(crate) fn is_handshake(&mut self) {
-        self.pending = Stage::Asked;
+    pub(crate) fn is_handshake(&mut self, is_handshake: bool) {
+        self.pending = if is_handshake { Stage::Asked } else { Stage::Pending };
     }
 
     fn find_end(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
@@ -153,6 +258,7 @@ impl RequestDecoder {
             }
         };
         if end.is_none() {
+            self.received = self.state.head().map_or(0, |head| input.len().saturating_sub(head) as u64);
             self.reader.body_is_awaited();
         }
         Ok(end)
@@ -189,6 +295,14 @@ impl Decoder for RequestDecoder {
 
     fn busy(&self) -> Busy {
         self.reader.exchange.busy()
+    }
+
+    fn ping(&mut self) {
+        self.reader.exchange.ping();
+    }
+
+    fn step(&self) -> Option<Step> {
+        self.reader.step(self.state.head().map(|_| self.received))
     }
 
     fn farewell(&mut self, why: Farewell) {

@@ -50,7 +50,7 @@ pub(super) enum Stage {
     Streaming,
     // From here on the connection waits, and is told when it may go on.
     /// The handler has a handshake, which it may also answer when its method has returned.
-    #[cfg_attr(not(feature = "websocket"), expect(dead_code))]
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
     Asked,
     /// A responder has the request, and has not begun its response.
     Deferred,
@@ -182,6 +182,12 @@ impl Exchange {
             _ if self.has_begun() && self.is_live.get() => Busy::Streaming,
             _ => Busy::Answering,
         }
+    }
+
+    /// The response at hand has been quiet for long.
+    #[cold]
+    pub(super) fn ping(&self) {
+        self.wants_comment.set(self.has_begun() && self.is_events.get());
     }
 
     /// Whether the library has something to say.

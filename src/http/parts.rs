@@ -5,7 +5,7 @@ use super::exchange::{Exchange, Stage};
 use super::head::BodyLength;
 use super::reader::Reader;
 use super::{Http, HttpError, Request, ResponseEncoder};
-use crate::codec::{Busy, Codec, Decoder, Farewell, Input, Output};
+use crate::codec::{Busy, Codec, Decoder, Farewell, Input, Output, Patience, Step};
 use std::rc::Rc;
 
 /// HTTP/1.1 and HTTP/1.0 for servers, like [`Http`], with bodies that come in parts as they arrive: for uploads of any length.
@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// A request may be answered before its body has come; what still comes of that is to be let pass. If it stalls or is wrong,
 /// the connection is closed, and nothing more is said.
 ///
-/// [`Server::first_message_timeout`](crate::Server::first_message_timeout) is for the first head.
+/// A body may take as long as it likes while it gets on: see [`Http::body_progress`].
 /// [`Server::message_timeout`](crate::Server::message_timeout) is for each request with its whole body; a handler that takes a
 /// long one gives it more by [`Conn::set_message_timeout`](crate::Conn::set_message_timeout).
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +52,10 @@ impl Codec for HttpParts {
     type Decoder = PartDecoder;
     type Encoder = ResponseEncoder;
 
+    fn patience(&self) -> Patience {
+        self.limits.patience_of_requests()
+    }
+
     fn group_encoder(&self) -> ResponseEncoder {
         ResponseEncoder::for_groups(false)
     }
@@ -71,7 +75,7 @@ impl Codec for HttpParts {
     fn halves(&self) -> (PartDecoder, ResponseEncoder) {
         let exchange = Rc::new(Exchange::default());
         (
-            PartDecoder { reader: Reader::new(self.limits, exchange.clone()), state: State::Head },
+            PartDecoder { reader: Reader::new(self.limits, exchange.clone()), state: State::Head, received: 0 },
             ResponseEncoder::new(exchange),
         )
     }
@@ -82,6 +86,8 @@ impl Codec for HttpParts {
 pub struct PartDecoder {
     reader: Reader,
     state: State,
+    /// Bytes of the body, and of what is around its chunks, that have come.
+    received: u64,
 }
 
 /// What the next frame is.
@@ -159,6 +165,7 @@ impl Decoder for PartDecoder {
     }
 
     fn is_message(&mut self, frame: &mut [u8]) -> Result<bool, HttpError> {
+        self.received += frame.len() as u64;
         self.pass(frame)
     }
 
@@ -167,6 +174,7 @@ impl Decoder for PartDecoder {
         let (next, is_last) = match self.state {
             State::Head => {
                 self.reader.hand_over(frame, Stage::Pending);
+                self.received = 0;
                 let next = match self.reader.head.body {
                     BodyLength::None => State::Head,
                     BodyLength::Known(length) => State::Body(length),
@@ -204,6 +212,14 @@ impl Decoder for PartDecoder {
     fn busy(&self) -> Busy {
         // What is left of a body is taken, whoever answers.
         if self.is_between_requests() { self.reader.exchange.busy() } else { Busy::Free }
+    }
+
+    fn ping(&mut self) {
+        self.reader.exchange.ping();
+    }
+
+    fn step(&self) -> Option<Step> {
+        self.reader.step((!self.is_between_requests()).then_some(self.received))
     }
 
     fn farewell(&mut self, why: Farewell) {

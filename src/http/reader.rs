@@ -3,7 +3,7 @@
 use super::exchange::{Exchange, Stage};
 use super::head::{BodyLength, Head, HeadEnd};
 use super::{Http, HttpError, Version};
-use crate::codec::{Farewell, Input};
+use crate::codec::{Farewell, Input, Step};
 use std::rc::Rc;
 
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(super) struct Reader {
     pub(super) exchange: Rc<Exchange>,
     pub(super) head: Head,
     end: HeadEnd,
+    /// How many requests have been handed over.
+    requests: u64,
     /// Bytes of a request have come, and not all.
     pub(super) is_reading: bool,
     /// What is being read is the body of a request that the handler has already.
@@ -21,7 +23,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(limits: Http, exchange: Rc<Exchange>) -> Reader {
         let (head, end) = Default::default();
-        Reader { limits, exchange, head, end, is_reading: false, is_handed_over: false }
+        Reader { limits, exchange, head, end, requests: 0, is_reading: false, is_handed_over: false }
     }
 
     /// Reads the head at the front of `input`, if it is there, and says how long it is.
@@ -56,6 +58,11 @@ impl Reader {
         Rc::strong_count(&self.exchange) == 1
     }
 
+    /// What the peer is waited for: a head, or the rest of a body of which so much has come.
+    pub(super) fn step(&self, body: Option<u64>) -> Option<Step> {
+        self.limits.times.step(self.requests, body)
+    }
+
     /// Refuses a length beyond what a body may have.
     pub(super) fn check_length(&self, max: usize) -> Result<(), HttpError> {
         match self.head.body {
@@ -74,6 +81,7 @@ impl Reader {
     /// The request is for the handler.
     #[inline]
     pub(super) fn hand_over(&mut self, frame: &[u8], stage: Stage) {
+        self.requests += 1;
         let exchange = &self.exchange;
         exchange.stage.set(stage);
         exchange.is_connect.set(self.head.method.is("CONNECT", frame));

@@ -42,7 +42,8 @@ impl Attaching {
 
     fn settings(&self, core: &Rc<Core>, limits: ConnectionLimits, time: TimeLimits) -> Rc<Settings> {
         let Config { write, handle_limit, close, .. } = self.config;
-        Rc::new(Settings { core: core.clone(), listener: None, write, handle_limit, close, time, limits })
+        let fresh = Default::default();
+        Rc::new(Settings { core: core.clone(), listener: None, write, handle_limit, close, time, limits, fresh })
     }
 }
 

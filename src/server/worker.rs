@@ -142,6 +142,7 @@ fn settings(core: &Rc<Core>, config: &Config, listener: usize, limits: Connectio
         close: config.close,
         time: config.time,
         limits,
+        fresh: Default::default(),
     })
 }
 

@@ -4,7 +4,7 @@ use super::decoder::WebSocketDecoder;
 use super::encoder::WebSocketEncoder;
 use super::shared::{Role, Shared};
 use super::{Deflate, Negotiated};
-use crate::codec::Codec;
+use crate::codec::{Codec, Patience};
 use crate::http::Http;
 use crate::limits;
 use std::rc::Rc;
@@ -134,6 +134,15 @@ impl Codec for WebSocket {
             Box::new(decoder)
         });
         (WebSocketDecoder::new(shared.clone(), http), WebSocketEncoder::new(shared))
+    }
+
+    /// That of its handshakes, and of requests where the handler is given those. A WebSocket has none of its own.
+    fn patience(&self) -> Patience {
+        match self.role {
+            Role::Server if self.config.shows_http => self.config.http.patience_of_requests(),
+            Role::Server => self.config.http.patience_of_handshakes(),
+            Role::Client => Patience::default(),
+        }
     }
 
     fn group_encoder(&self) -> WebSocketEncoder {

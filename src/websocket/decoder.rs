@@ -5,7 +5,7 @@ use super::frame::{self, Header, Opcode, Rules};
 use super::handshake::{self, Asked, Outcome};
 use super::shared::{Phase, Role, Shared};
 use super::{Close, CloseCode, Message, WebSocketError, mask};
-use crate::codec::{Busy, Decoder, Farewell, Input, Output};
+use crate::codec::{Busy, Decoder, Farewell, Input, Output, Step};
 use crate::http::{RequestDecoder, Response, Status};
 use crate::runtime::coarse_seconds;
 use flate2::Decompress;
@@ -270,9 +270,7 @@ impl Decoder for WebSocketDecoder {
         let Some(header) = self.header else {
             let asks = self.shared.asked.borrow().is_some();
             let http = self.http.as_deref_mut().ok_or(WebSocketError::Frame("expected a frame, found none"))?;
-            if asks {
-                http.is_handshake();
-            }
+            http.is_handshake(asks);
             let request = http.decode(frame).map_err(WebSocketError::Http)?;
             return Ok(if asks { Message::Handshake(request) } else { Message::Http(request) });
         };
@@ -317,9 +315,7 @@ impl Decoder for WebSocketDecoder {
     }
 
     fn ping(&mut self) {
-        if self.answer.is_none() {
-            self.answer = Some(Box::new(Answer::Ping));
-        }
+        self.answer.get_or_insert_with(|| Box::new(Answer::Ping));
     }
 
     fn farewell(&mut self, why: Farewell) {
@@ -347,6 +343,10 @@ impl Decoder for WebSocketDecoder {
 
     fn may_end(&self) -> bool {
         self.assembly.is_none()
+    }
+
+    fn step(&self) -> Option<Step> {
+        self.requests()?.step()
     }
 
     fn busy(&self) -> Busy {

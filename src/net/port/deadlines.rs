@@ -4,6 +4,7 @@
 //! lazily: activity writes down a time, and the timer, when it goes off too early, sets itself anew.
 
 use super::Port;
+use crate::codec::{Busy, Patience, Step};
 use crate::error::TimeLimit;
 use crate::net::Flag;
 use crate::runtime::Sleep;
@@ -25,6 +26,15 @@ pub(crate) struct TimeLimits {
 #[derive(Default)]
 pub(super) struct Deadlines {
     idle: Cell<Option<Duration>>,
+    /// It was said by the server or a handler, and is not the protocol's.
+    is_said: Cell<bool>,
+    /// The protocol's own limits.
+    patience: Cell<Patience>,
+    /// Whether it is the peer that the connection waits for.
+    busy: Cell<Busy>,
+    /// What is left for the step of a message that is waited for, and the number of that step.
+    step: Allowance,
+    at: Cell<Option<u64>>,
     /// When bytes last went in or out, or the last method ended.
     active: Cell<Option<Instant>>,
     first: Allowance,
@@ -69,10 +79,23 @@ impl Allowance {
 }
 
 impl Deadlines {
+    /// That of the protocol is for the time between messages, which have their own.
+    fn idle(&self) -> Option<Duration> {
+        match self.is_said.get() {
+            true => self.idle.get(),
+            false => self.patience.get().idle.filter(|_| self.at.get().is_none()),
+        }
+    }
+
     /// What goes along when the connection gets another handler, whose messages begin anew.
     pub(super) fn hand_on(&self) -> Deadlines {
         Deadlines {
             idle: self.idle.take().into(),
+            is_said: self.is_said.take().into(),
+            patience: Cell::default(),
+            busy: Cell::default(),
+            step: Allowance::default(),
+            at: Cell::default(),
             active: self.active.take().into(),
             first: Allowance { left: self.first.left.take().into(), end: self.first.end.take().into() },
             message: self.message.take().into(),
@@ -108,8 +131,41 @@ impl Port {
         }
     }
 
+    /// The limits that the protocol has by itself.
+    pub(crate) fn set_patience(&self, patience: Patience) {
+        if patience.is_timed() || self.has(Flag::TIMED) {
+            self.deadlines().patience.set(patience);
+            self.touch();
+        }
+    }
+
+    /// Looks at what the connection waits for: at its peer, for a step of a message, or at something here.
+    #[cold]
+    pub(crate) fn waits_for(&self, busy: Busy, step: Option<Step>) {
+        let deadlines = self.deadlines();
+        deadlines.busy.set(busy);
+        let number = step.map(|step| step.number);
+        if deadlines.at.replace(number) != number {
+            deadlines.step.give(step.map(|step| step.within));
+        }
+    }
+
+    /// The first message has not come in its time.
+    #[cold]
+    pub(crate) fn first_message_is_late(&self) {
+        if self.has(Flag::FRESH) {
+            self.state.set(Flag::UNSPOKEN);
+            self.deadlines().first.give(Some(Duration::ZERO));
+            if self.has(Flag::WAITING) && !self.has(Flag::PAUSED) {
+                self.deadlines().first.run(self.core.time());
+            }
+            self.notify(Flag::NEWS);
+        }
+    }
+
     pub(crate) fn set_idle_timeout(&self, limit: Option<Duration>) {
         self.deadlines().idle.set(limit);
+        self.deadlines().is_said.set(true);
         self.touch();
     }
 
@@ -196,7 +252,14 @@ impl Port {
             let now = self.core.time();
             self.deadlines().first.run(now);
             self.deadlines().begun.run(now);
+            self.deadlines().step.run(now);
         }
+    }
+
+    /// The connection has waited for its peer, and has something else to do.
+    #[cold]
+    pub(super) fn peer_was_awaited(&self) {
+        self.deadlines().step.halt(self.core.time());
     }
 
     /// The connection has something else to do than to wait for its peer, whose time stands still.
@@ -229,7 +292,10 @@ impl Port {
                 match limit {
                     Some(limit) => return Poll::Ready(limit),
                     None => {
-                        self.state.set(Flag::ASKED);
+                        match self.deadlines().busy.get() {
+                            Busy::Free => self.state.set(Flag::ASKED),
+                            _ => self.touch(),
+                        }
                         self.notify(Flag::QUIET);
                         continue;
                     }
@@ -247,13 +313,15 @@ impl Port {
 
     /// The next one, and the limit that it is; half of the idle time is none.
     fn next_deadline(&self) -> Option<(Instant, Option<TimeLimit>)> {
-        let Deadlines { idle, active, first, begun, read, write, stall, stalled, .. } = self.deadlines();
+        let deadlines = self.deadlines();
+        let Deadlines { active, first, begun, step, read, write, stall, stalled, .. } = deadlines;
         // While a method runs, it is not the peer for whom everybody waits.
         let waiting = self.has(Flag::WAITING);
-        let since = |part: u32| {
-            let (limit, active) = idle.get().zip(active.get())?;
-            active.checked_add(limit / part).filter(|_| waiting)
-        };
+        let busy = deadlines.busy.get();
+        let idle = deadlines.idle().filter(|_| waiting && busy == Busy::Free);
+        let heartbeat = deadlines.patience.get().heartbeat.filter(|_| waiting && busy == Busy::Streaming);
+        let since =
+            |limit: Option<Duration>| active.get().zip(limit).and_then(|(active, limit)| active.checked_add(limit));
         // Who is not read from cannot answer.
         let pings = self.has(Flag::PINGS) && !self.has(Flag::ASKED.or(Flag::PAUSED));
         let queued = self.queued();
@@ -262,8 +330,10 @@ impl Port {
             since.checked_add(limit).filter(|_| self.has(Flag::BLOCKED))
         };
         let limits = [
-            (since(1), Some(TimeLimit::Idle)),
-            (since(2).filter(|_| pings), None),
+            (since(idle), Some(TimeLimit::Idle)),
+            (since(idle.filter(|_| pings).map(|idle| idle / 2)), None),
+            (since(heartbeat), None),
+            (step.end.get().filter(|_| waiting), Some(TimeLimit::Progress)),
             (first.end.get().filter(|_| waiting), Some(TimeLimit::FirstMessage)),
             (begun.end.get().filter(|_| waiting), Some(TimeLimit::Message)),
             // A connection that is paused waits for no message.

@@ -178,6 +178,9 @@ impl Port {
     #[inline]
     pub(crate) fn poll_news(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state.take(Flag::NEWS) {
+            if self.has(Flag::TIMED) && self.has(Flag::WAITING) {
+                self.peer_was_awaited();
+            }
             self.state.clear(Flag::WAITING);
             return Poll::Ready(());
         }
