@@ -292,6 +292,56 @@ fn hello_http_says_hello() {
     assert!(all.contains("\r\n\r\ntextHTTP/1.1 200 OK\r\n") && all.ends_with("\r\n\r\nHello, World!"), "{all}");
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn events_tells_all_what_one_says() {
+    let mut process = example("events", &["--cores", "2"]);
+    let address = process.address();
+    let say = |text: &str| {
+        let mut client = Client::of(&address);
+        let length = text.len();
+        client.say(&format!(
+            "POST /say HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{text}"
+        ));
+        let mut all = String::new();
+        client.0.read_to_string(&mut all).unwrap();
+        assert!(all.starts_with("HTTP/1.1 204 "), "{all}");
+    };
+    let expect = |client: &mut Client, end: &str| {
+        let mut all = Vec::new();
+        while !String::from_utf8_lossy(&all).ends_with(end) {
+            let mut byte = [0];
+            client.0.read_exact(&mut byte).unwrap();
+            all.push(byte[0]);
+        }
+    };
+    say("one");
+    let mut hears = Client::of(&address);
+    hears.say("GET /events HTTP/1.1\r\nHost: h\r\n\r\n");
+    // It has joined when it has what was said before.
+    expect(&mut hears, "id: 1\ndata: one\n\n\r\n");
+    let mut waits = Client::of(&address);
+    waits.say("GET /next HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let mut behind = Client::of(&address);
+    behind.say("GET /events HTTP/1.1\r\nHost: h\r\nLast-Event-ID: 1\r\n\r\n");
+    expect(&mut behind, "\r\n\r\n");
+    // Until the request that waits is there, something is said again and again.
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                say("two");
+            }
+        });
+        let mut answer = String::new();
+        waits.0.read_to_string(&mut answer).unwrap();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(answer.ends_with("\r\n\r\ntwo"), "{answer}");
+    });
+    expect(&mut hears, "id: 2\ndata: two\n\n\r\n");
+    expect(&mut behind, "id: 2\ndata: two\n\n\r\n");
+}
+
 #[cfg(feature = "websocket")]
 #[test]
 fn ws_client_and_ws_echo_talk_to_each_other() {

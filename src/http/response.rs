@@ -262,7 +262,8 @@ impl<'a> Response<'a> {
             Framing::Sized(length) => Some(length),
             Framing::Chunks | Framing::Plain => None,
             Framing::Nothing if self.status.0 == 304 => self.declared,
-            Framing::Nothing if self.status.has_no_body() || matches!(self.content, Content::Streamed) => self.declared,
+            Framing::Nothing if self.status.has_no_body() => None,
+            Framing::Nothing if matches!(self.content, Content::Streamed) => self.declared,
             Framing::Nothing => Some(self.declared.unwrap_or(self.content.len() as u64)),
         }
     }

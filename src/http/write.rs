@@ -155,13 +155,13 @@ pub(super) fn write(
     let known = if let MediaType::Known(line) = &response.media_type { line.as_bytes() } else { &[] };
     let is_streamed = matches!(response.content, Content::Streamed);
     match response.length(framing) {
-        Some(length) => {
+        Some(length) if !switches => {
             let mut digits = [0; decimal::LONGEST];
             let first = decimal::write_at_end(length, &mut digits);
             output.put_between([], known, *b"Content-Length: ");
             output.put_between([], &digits[first..], *b"\r\n\r\n");
         }
-        None => {
+        _ => {
             output.put_slice(known);
             let coded = is_streamed && !exchange.is_old.get() && !response.status.has_no_body() && !switches;
             output.put_slice(if coded { b"Transfer-Encoding: chunked\r\n\r\n" } else { b"\r\n" });
