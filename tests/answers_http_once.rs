@@ -21,7 +21,7 @@ impl Handler for Stream {
     async fn on_message(&mut self, conn: &mut Conn<HttpParts>, part: Part<'_>) -> Result {
         match part {
             Part::Request { .. } => conn.send(&Response::chunked("text/plain")).await,
-            Part::Body { bytes, is_last } => {
+            Part::Body { bytes, is_last, .. } => {
                 conn.send(&Chunk::new(bytes)).await?;
                 if is_last { conn.send(&Chunk::last()).await } else { Ok(()) }
             }
@@ -101,11 +101,6 @@ fn a_path_is_never_taken_out_of_a_query() {
         ("http://h?next=/admin", "/", Some("next=/admin")),
         ("http://h?next=http://h/admin", "/", Some("next=http://h/admin")),
         ("coap+tcp://h/a", "/a", None),
-        ("x?u=http://a/b", "x", Some("u=http://a/b")),
-        ("x;u=http://a/b", "x;u=http://a/b", None),
-        ("1http://a/b", "1http://a/b", None),
-        ("://a/b", "://a/b", None),
-        ("*", "*", None),
     ] {
         let mut head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes();
         let (mut decoder, _) = Http::default().halves();

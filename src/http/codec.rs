@@ -2,7 +2,7 @@
 
 #[cfg(feature = "websocket")]
 use super::Response;
-use super::chunks::{self, ChunksEnd};
+use super::chunks::{self, ChunksEnd, SIZE_LINE};
 use super::exchange::{Exchange, Stage};
 use super::head::{BodyLength, MOST_FIELDS};
 use super::reader::Reader;
@@ -137,11 +137,6 @@ impl Http {
     pub(crate) fn patience_of_handshakes(&self) -> Patience {
         Patience { first: self.times.head, ..Patience::default() }
     }
-
-    /// Bytes that chunks may have around them: as many as their data, and a little.
-    pub(super) fn max_chunked(&self) -> usize {
-        self.max_body.saturating_mul(2).saturating_add(self.max_head)
-    }
 }
 
 impl Codec for Http {
@@ -214,7 +209,7 @@ impl RequestDecoder {
     /// The request whose frame this is, without its body.
     #[cfg(feature = "websocket")]
     pub(crate) fn request<'a>(&'a self, frame: &'a [u8]) -> Request<'a> {
-        Request::new(&self.reader.head, frame, &[])
+        Request::new(&self.reader.head, frame, &[], &[])
     }
 
     /// The frame was dealt with; the next one is a head.
@@ -245,16 +240,12 @@ impl RequestDecoder {
                 BodyLength::Chunked => State::Chunks { head, end: ChunksEnd::behind(head) },
             };
         }
-        let limits = &self.reader.limits;
         let end = match &mut self.state {
             State::Head => None,
             State::Body { total, .. } => Some(*total).filter(|total| *total <= input.len()),
-            State::Chunks { head, end } => {
-                let found = end.find(input, limits.max_body, limits.max_head)?;
-                if found.is_none() && input.len() - *head > limits.max_chunked() {
-                    return Err(HttpError::BodyTooLong { max: limits.max_body, length: end.length });
-                }
-                found
+            State::Chunks { end, .. } => {
+                let limits = self.reader.chunk_limits();
+                end.find(input, limits, &mut self.reader.head.trailers)?
             }
         };
         if end.is_none() {
@@ -274,14 +265,15 @@ impl Decoder for RequestDecoder {
     }
 
     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Request<'a>, HttpError> {
-        let (head, length) = match &self.state {
-            State::Head => (frame.len(), 0),
-            State::Body { head, total } => (*head, *total - *head),
-            State::Chunks { head, .. } => (*head, chunks::join(&mut frame[*head..])?),
+        let whole = frame.len();
+        let (head, length, trailers) = match &self.state {
+            State::Head => (whole, 0, whole),
+            State::Body { head, total } => (*head, *total - *head, whole),
+            State::Chunks { head, end } => (*head, chunks::join(&mut frame[*head..])?, end.trailers()),
         };
         self.pass_over();
         self.reader.hand_over(frame, std::mem::replace(&mut self.pending, Stage::Pending));
-        Ok(Request::new(&self.reader.head, frame, &frame[head..head + length]))
+        Ok(Request::new(&self.reader.head, frame, &frame[head..head + length], &frame[trailers..]))
     }
 
     #[inline]
@@ -310,6 +302,8 @@ impl Decoder for RequestDecoder {
     }
 
     fn max_buffered(&self) -> usize {
-        self.reader.limits.max_head + self.reader.limits.max_chunked() + 1
+        // A line that is longer than the rest of the limit, and the trailer section, come behind it.
+        let (head, chunks) = (self.reader.limits.max_head, self.reader.chunk_limits().total);
+        head + chunks + SIZE_LINE + head + 1
     }
 }

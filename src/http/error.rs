@@ -13,6 +13,11 @@ pub enum HttpError {
         /// In bytes.
         max: usize,
     },
+    /// The target is longer than a head may be (RFC 9112, section 3).
+    TargetTooLong {
+        /// In bytes.
+        max: usize,
+    },
     /// There are more fields in the head than there may be.
     TooManyFields {
         /// How many there may be.
@@ -25,20 +30,36 @@ pub enum HttpError {
         /// As it was announced, or as much as has come.
         length: u64,
     },
+    /// The extensions of a body's chunks are longer than they may be together (RFC 9112, section 7.1.1).
+    ExtensionsTooLong {
+        /// In bytes.
+        max: usize,
+    },
     /// A line ends without a carriage return (RFC 9112, section 2.2, lets a server refuse that, and what is between may not).
     BareLineFeed,
+    /// A carriage return without a line feed (RFC 9112, section 2.2).
+    BareCarriageReturn,
+    /// The target is none of the forms that one has, or not one that its method can have (RFC 9112, section 3.2).
+    Target,
     /// This is no request: what the parser says.
     Malformed(httparse::Error),
-    /// A version other than HTTP/1.0 and HTTP/1.1.
+    /// A version with another major number than 1.
     Version,
-    /// No field `Host`, or several, in a request of HTTP/1.1 (RFC 9112, section 3.2).
+    /// No field `Host` in a request of HTTP/1.1, or several, or one that is no `host[:port]` (RFC 9112, section 3.2).
     Host,
     /// `Content-Length` is no number, or stands there more than once (RFC 9112, section 6.3).
     ContentLength,
     /// `Content-Length` and `Transfer-Encoding` contradict each other: request smuggling (RFC 9112, section 6.1).
     BothLengths,
-    /// A transfer coding other than `chunked`, or `chunked` where it cannot be.
+    /// A transfer coding before `chunked` (RFC 9112, section 6.1).
     TransferCoding,
+    /// Transfer codings of which `chunked` is not the last, or not there once, or in a request of HTTP/1.0 (RFC 9112, sections 6.1
+    /// and 6.3): the end of the body cannot be found.
+    ChunkedNotLast,
+    /// An expectation other than `100-continue` (RFC 9110, section 10.1.1).
+    Expectation,
+    /// A field behind the body that says how long the message is, or for which host (RFC 9110, section 6.5.1).
+    Trailer,
     /// A chunk of the body is not what chunks are (RFC 9112, section 7.1).
     Chunk,
 }
@@ -48,7 +69,9 @@ impl HttpError {
     pub fn status(&self) -> Status {
         match self {
             HttpError::HeadTooLong { .. } | HttpError::TooManyFields { .. } => Status::HEAD_TOO_LARGE,
-            HttpError::BodyTooLong { .. } => Status::CONTENT_TOO_LARGE,
+            HttpError::TargetTooLong { .. } => Status::URI_TOO_LONG,
+            HttpError::BodyTooLong { .. } | HttpError::ExtensionsTooLong { .. } => Status::CONTENT_TOO_LARGE,
+            HttpError::Expectation => Status::EXPECTATION_FAILED,
             HttpError::Version => Status::VERSION_NOT_SUPPORTED,
             HttpError::TransferCoding => Status::NOT_IMPLEMENTED,
             _ => Status::BAD_REQUEST,
@@ -64,13 +87,26 @@ impl fmt::Display for HttpError {
             HttpError::BodyTooLong { max, length } => {
                 write!(f, "expected a body of at most {max} bytes, found {length}")
             }
+            HttpError::TargetTooLong { max } => {
+                write!(f, "expected a target in a head of at most {max} bytes, found a longer one")
+            }
+            HttpError::ExtensionsTooLong { max } => {
+                write!(f, "expected at most {max} bytes of chunk extensions, found more")
+            }
+            HttpError::BareCarriageReturn => f.write_str("expected LF behind CR, found something else"),
+            HttpError::Target => f.write_str("expected a target of its method, found something else"),
             HttpError::BareLineFeed => f.write_str("expected lines that end with CR LF, found a bare LF"),
             HttpError::Malformed(error) => write!(f, "expected a request, found {error}"),
-            HttpError::Version => f.write_str("expected HTTP/1.0 or HTTP/1.1, found another version"),
-            HttpError::Host => f.write_str("expected one Host, found none or several"),
+            HttpError::Version => f.write_str("expected a version 1 of HTTP, found another"),
+            HttpError::Host => f.write_str("expected one host[:port] as Host, found something else"),
             HttpError::ContentLength => f.write_str("expected one number as Content-Length, found something else"),
             HttpError::BothLengths => f.write_str("expected one length of the body, found two"),
-            HttpError::TransferCoding => f.write_str("expected chunked as the transfer coding, found another"),
+            HttpError::TransferCoding => f.write_str("expected no transfer coding but chunked, found another"),
+            HttpError::ChunkedNotLast => {
+                f.write_str("expected chunked once, as the last transfer coding, found other ones")
+            }
+            HttpError::Expectation => f.write_str("expected 100-continue in Expect, found something else"),
+            HttpError::Trailer => f.write_str("expected no field of framing behind the body, found one"),
             HttpError::Chunk => f.write_str("expected a chunk, found something else"),
         }
     }

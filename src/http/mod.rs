@@ -29,13 +29,17 @@ mod events;
 mod exchange;
 mod fields;
 mod head;
+mod host;
 mod parts;
 mod reader;
 mod reply;
 mod request;
 mod responder;
 mod response;
+mod scan;
 mod status;
+mod target;
+mod trailers;
 mod write;
 
 pub use codec::{Http, RequestDecoder};
@@ -47,14 +51,15 @@ pub use request::Request;
 pub use responder::{Answering, BodySender, Responder};
 pub use response::{Chunk, Response, ResponseError};
 pub use status::Status;
+pub use trailers::Trailers;
 pub use write::ResponseEncoder;
 
-#[cfg(feature = "websocket")]
-pub(crate) use head::HeadEnd;
 #[cfg(feature = "websocket")]
 pub(crate) use responder::sealed::Sealed;
 #[cfg(feature = "websocket")]
 pub(crate) use response::{is_field_value, is_token};
+#[cfg(feature = "websocket")]
+pub(crate) use scan::HeadEnd;
 
 /// The version of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

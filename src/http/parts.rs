@@ -1,10 +1,11 @@
 //! Requests whose bodies come in parts.
 
-use super::chunks::{line_end, size_line};
+use super::chunks::{Extensions, SizeLine, data_end};
 use super::exchange::{Exchange, Stage};
 use super::head::BodyLength;
 use super::reader::Reader;
-use super::{Http, HttpError, Request, ResponseEncoder};
+use super::trailers::TrailersEnd;
+use super::{Http, HttpError, Request, ResponseEncoder, Trailers};
 use crate::codec::{Busy, Codec, Decoder, Farewell, Input, Output, Patience, Step};
 use std::rc::Rc;
 
@@ -45,6 +46,8 @@ pub enum Part<'a> {
         bytes: &'a [u8],
         /// Whether this is all.
         is_last: bool,
+        /// The fields behind the body, with its last part.
+        trailers: Trailers<'a>,
     },
 }
 
@@ -75,7 +78,13 @@ impl Codec for HttpParts {
     fn halves(&self) -> (PartDecoder, ResponseEncoder) {
         let exchange = Rc::new(Exchange::default());
         (
-            PartDecoder { reader: Reader::new(self.limits, exchange.clone()), state: State::Head, received: 0 },
+            PartDecoder {
+                reader: Reader::new(self.limits, exchange.clone()),
+                state: State::Head,
+                received: 0,
+                extensions: Extensions::default(),
+                trailers: None,
+            },
             ResponseEncoder::new(exchange),
         )
     }
@@ -88,6 +97,9 @@ pub struct PartDecoder {
     state: State,
     /// Bytes of the body, and of what is around its chunks, that have come.
     received: u64,
+    /// Of the chunks of this body.
+    extensions: Extensions,
+    trailers: Option<Box<TrailersEnd>>,
 }
 
 /// What the next frame is.
@@ -102,8 +114,8 @@ enum State {
     Data(u64),
     /// The line end behind a chunk.
     DataEnd,
-    /// Lines behind the last chunk, of which so many bytes have come.
-    Trailer(usize),
+    /// The trailer section, with the empty line at its end.
+    Trailers,
 }
 
 impl PartDecoder {
@@ -121,18 +133,16 @@ impl PartDecoder {
             State::Body(left) | State::Data(left) => {
                 Ok(Some(in_one_piece.min(usize::try_from(left).unwrap_or(usize::MAX))))
             }
-            State::Size => Ok(size_line(input, 0)?.map(|(_, end)| end)),
-            State::DataEnd => match input.array::<2>(0) {
-                Some(end) if &end == b"\r\n" => Ok(Some(2)),
-                Some(_) => Err(HttpError::Chunk),
-                None => Ok(None),
-            },
-            State::Trailer(before) => {
-                let end = line_end(input, 0, max_head)?;
-                match end {
-                    Some(end) if before + end > max_head => Err(HttpError::HeadTooLong { max: max_head }),
-                    end => Ok(end),
-                }
+            State::Size => {
+                let Some(line) = SizeLine::read(input, 0)? else { return Ok(None) };
+                self.extensions.clone().count(&line, max_head)?;
+                Ok(Some(line.end))
+            }
+            State::DataEnd => data_end(input, 0),
+            State::Trailers => {
+                let limits = (max_head, self.reader.limits.max_fields);
+                let end = self.trailers.get_or_insert_with(|| Box::new(TrailersEnd::at(0)));
+                end.find(input, limits, &mut self.reader.head.trailers)
             }
         }
     }
@@ -141,15 +151,14 @@ impl PartDecoder {
     fn pass(&mut self, frame: &[u8]) -> Result<bool, HttpError> {
         let (is_message, next) = match self.state {
             State::Head | State::Body(_) | State::Data(_) => (true, self.state),
-            State::Size => match size_line(Input::from(frame), 0)? {
-                Some((0, _)) => (false, State::Trailer(0)),
-                Some((size, _)) => (false, State::Data(size)),
-                None => return Err(HttpError::Chunk),
-            },
+            State::Size => {
+                let line = SizeLine::read(Input::from(frame), 0)?.ok_or(HttpError::Chunk)?;
+                self.extensions.count(&line, self.reader.limits.max_head)?;
+                (false, if line.size == 0 { State::Trailers } else { State::Data(line.size) })
+            }
             State::DataEnd => (false, State::Size),
-            // The empty line is the end, which the handler is told.
-            State::Trailer(before) if frame.len() > 2 => (false, State::Trailer(before + frame.len())),
-            State::Trailer(_) => (true, self.state),
+            // The handler is told the end.
+            State::Trailers => (true, self.state),
         };
         self.state = next;
         Ok(is_message)
@@ -186,18 +195,22 @@ impl Decoder for PartDecoder {
                     self.reader.body_is_awaited();
                 }
                 (self.reader.is_reading, self.reader.is_handed_over) = (has_body, has_body);
-                return Ok(Part::Request { request: Request::new(&self.reader.head, frame, &[]), has_body });
+                return Ok(Part::Request { request: Request::new(&self.reader.head, frame, &[], &[]), has_body });
             }
             State::Body(left) if left > length => (State::Body(left - length), false),
-            State::Body(_) | State::Trailer(_) => (State::Head, true),
+            State::Body(_) | State::Trailers => (State::Head, true),
             State::Data(left) if left > length => (State::Data(left - length), false),
             State::Data(_) => (State::DataEnd, false),
             State::Size | State::DataEnd => (self.state, false),
         };
-        let bytes: &[u8] = if matches!(self.state, State::Trailer(_)) { &[] } else { frame };
+        let (bytes, trailers): (&[u8], &[u8]) =
+            if matches!(self.state, State::Trailers) { (&[], frame) } else { (frame, &[]) };
         self.state = next;
         (self.reader.is_reading, self.reader.is_handed_over) = (!is_last, !is_last);
-        Ok(Part::Body { bytes, is_last })
+        if is_last {
+            (self.extensions, self.trailers) = (Extensions::default(), None);
+        }
+        Ok(Part::Body { bytes, is_last, trailers: Trailers::new(&self.reader.head.trailers, trailers) })
     }
 
     fn has_answer(&self) -> bool {

@@ -1,7 +1,9 @@
 //! What both codecs of HTTP do with heads, and with what goes wrong.
 
+use super::chunks::ChunkLimits;
 use super::exchange::{Exchange, Stage};
-use super::head::{BodyLength, Head, HeadEnd};
+use super::head::{BodyLength, Head};
+use super::scan::HeadEnd;
 use super::{Http, HttpError, Version};
 use crate::codec::{Farewell, Input, Step};
 use std::rc::Rc;
@@ -22,7 +24,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(limits: Http, exchange: Rc<Exchange>) -> Reader {
-        let (head, end) = Default::default();
+        let (head, end) = (Head::default(), HeadEnd::of_request());
         Reader { limits, exchange, head, end, requests: 0, is_reading: false, is_handed_over: false }
     }
 
@@ -39,7 +41,16 @@ impl Reader {
         {
             return Ok(Some(end));
         }
-        let Some(end) = self.end.find(input, self.limits.max_head)? else { return Ok(None) };
+        self.read_in_pieces(input).inspect_err(|_| self.head.is_head = is_head(input))
+    }
+
+    /// Reads a head that has come in pieces, or is wrong.
+    fn read_in_pieces(&mut self, input: Input<'_>) -> Result<Option<usize>, HttpError> {
+        let Some(end) = self.end.find(input, self.limits.max_head)? else {
+            // What is said of the request until its head is here, is not about the one before.
+            self.head.is_head = false;
+            return Ok(None);
+        };
         match input.as_slices().0.get(..end) {
             Some(bytes) => self.head.parse(bytes, self.limits.max_fields)?,
             None => {
@@ -48,7 +59,7 @@ impl Reader {
                 self.head.parse(&bytes, self.limits.max_fields)?;
             }
         }
-        self.end = HeadEnd::default();
+        self.end = HeadEnd::of_request();
         Ok(Some(end))
     }
 
@@ -61,6 +72,14 @@ impl Reader {
     /// What the peer is waited for: a head, or the rest of a body of which so much has come.
     pub(super) fn step(&self, body: Option<u64>) -> Option<Step> {
         self.limits.times.step(self.requests, body)
+    }
+
+    /// What a body in chunks may be.
+    pub(super) fn chunk_limits(&self) -> ChunkLimits {
+        let Http { max_body, max_head, max_fields, .. } = self.limits;
+        // As many bytes around the chunks as in them, and a little.
+        let total = max_body.saturating_mul(2).saturating_add(max_head);
+        ChunkLimits { data: max_body, total, head: max_head, fields: max_fields }
     }
 
     /// Refuses a length beyond what a body may have.
@@ -91,15 +110,30 @@ impl Reader {
     }
 
     /// A request that was answered before its body had come has its response; a second would pass for that to the next.
+    #[cold]
     pub(super) fn refuse(&self, error: &HttpError) {
         if !self.is_handed_over || self.exchange.is_pending() {
             self.exchange.refusal.set(Some(error.status()));
+            self.exchange.is_head.set(self.head.is_head);
         }
     }
 
     pub(super) fn farewell(&mut self, why: Farewell) {
         // Of the request that is being read, one that the handler has is pending until it is answered; before, another is.
         let is_awaited = self.is_reading && self.exchange.is_pending() == self.is_handed_over;
+        if is_awaited {
+            self.exchange.is_head.set(self.head.is_head);
+        }
         self.exchange.farewell(why, is_awaited);
     }
+}
+
+/// Whether a request that is refused is a `HEAD`, whose refusal has no body, too.
+#[cold]
+fn is_head(input: Input<'_>) -> bool {
+    let mut at = 0;
+    while matches!(input.array::<2>(at), Some([b'\r', b'\n'])) {
+        at += 2;
+    }
+    input.array::<5>(at) == Some(*b"HEAD ")
 }

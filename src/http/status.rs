@@ -57,6 +57,7 @@ statuses! {
     URI_TOO_LONG = 414 "URI Too Long";
     UNSUPPORTED_MEDIA_TYPE = 415 "Unsupported Media Type";
     RANGE_NOT_SATISFIABLE = 416 "Range Not Satisfiable";
+    EXPECTATION_FAILED = 417 "Expectation Failed";
     UNPROCESSABLE_CONTENT = 422 "Unprocessable Content";
     UPGRADE_REQUIRED = 426 "Upgrade Required";
     TOO_MANY_REQUESTS = 429 "Too Many Requests";

@@ -60,7 +60,7 @@ pub fn http_parts(data: &[u8]) {
     // Bodies come in other parts when they come in other pieces, but they are the same bodies.
     let show = |part: Part<'_>| match part {
         Part::Request { request, has_body } => format!(" {} {has_body} ", show_request(request)),
-        Part::Body { bytes, is_last } => format!("{}{}", bytes.escape_ascii(), if is_last { " " } else { "" }),
+        Part::Body { bytes, is_last, .. } => format!("{}{}", bytes.escape_ascii(), if is_last { " " } else { "" }),
     };
     same(&HttpParts::new(Http::default().max_head(400)), &[], data, show);
 }
