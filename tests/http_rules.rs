@@ -5,11 +5,12 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use support::*;
 use tiderace::codec::{Codec, Decoder, Input};
-use tiderace::http::{Http, HttpError, HttpParts, Part, Request, Response};
-use tiderace::{Conn, Handler, Result};
+use tiderace::http::{Http, HttpError, HttpParts, Part, Proxies, Request, Response};
+use tiderace::{Address, Conn, Handler, Result, Server};
 
 /// What becomes of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -828,5 +829,559 @@ fn each_refusal_is_answered_and_closes() {
             assert!(last.starts_with(&status.to_string()), "{section}: {rule}: {stream:?} -> {all}");
             assert!(last.contains("\r\nConnection: close\r\n"), "{section}: {rule}: {stream:?} -> {all}");
         }
+    }
+}
+
+/// A stream that is too long for a row, and what becomes of it with limits of 400 bytes for heads, 5 fields and 100 bytes for bodies.
+#[test]
+fn each_limit_holds_at_every_cut() {
+    let codec = Http::default().max_head(400).max_fields(5).max_body(100);
+    let head = |line: &str, fields: &str| format!("{line}\r\nHost: h\r\n{fields}\r\n");
+    let get = |fields: &str| head("GET / HTTP/1.1", fields);
+    let chunked = |body: &str| head("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n") + body;
+    let fill = |length: usize| "x".repeat(length);
+    // What the rest of a head leaves for a value, a target and a trailer's value.
+    let (value, target, trailer) = (400 - get("X: \r\n").len(), 400 - head("GET / HTTP/1.1", "").len(), 400 - 7);
+    for (section, rule, stream, status) in [
+        ("RFC 6585, 5", "a head as long as it may be", get(&format!("X: {}\r\n", fill(value))), None),
+        ("RFC 6585, 5", "a head of one byte more", get(&format!("X: {}\r\n", fill(value + 1))), Some(431)),
+        (
+            "RFC 6585, 5",
+            "a value that does not end",
+            format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}", fill(400)),
+            Some(431),
+        ),
+        ("RFC 6585, 5", "a name that does not end", format!("GET / HTTP/1.1\r\nHost: h\r\n{}", fill(400)), Some(431)),
+        ("RFC 6585, 5", "as many fields as there may be", get(&"a: b\r\n".repeat(4)), None),
+        ("RFC 6585, 5", "one field more", get(&"a: b\r\n".repeat(5)), Some(431)),
+        ("2.2", "empty lines that do not end", "\r\n".repeat(201), Some(431)),
+        ("3", "a target as long as it may be", head(&format!("GET /{} HTTP/1.1", fill(target)), ""), None),
+        ("3", "a longer target", head(&format!("GET /{} HTTP/1.1", fill(target + 1)), ""), Some(431)),
+        ("3", "a target that is a head too long", format!("GET /{} HTTP/1.1\r\n", fill(400)), Some(414)),
+        ("3", "a target that does not end", format!("GET /{}", fill(400)), Some(414)),
+        ("3", "a query that does not end", format!("GET /?{}", fill(400)), Some(414)),
+        ("3", "a method that does not end", fill(401), Some(400)),
+        (
+            "3",
+            "a wrong byte before the limit is what is wrong",
+            format!("GET /{}\0{}", fill(300), fill(300)),
+            Some(400),
+        ),
+        ("3", "a wrong byte behind it is not", format!("GET /{}\0", fill(400)), Some(414)),
+        ("6.3", "a body as long as it may be", head("PUT / HTTP/1.1", "Content-Length: 100\r\n") + &fill(100), None),
+        ("6.3", "a longer body", head("PUT / HTTP/1.1", "Content-Length: 101\r\n"), Some(413)),
+        ("7.1", "chunks as long as a body may be", chunked(&format!("64\r\n{}\r\n0\r\n\r\n", fill(100))), None),
+        ("7.1", "a longer chunk", chunked("65\r\n"), Some(413)),
+        ("7.1", "longer chunks", chunked(&format!("32\r\n{}\r\n33\r\n", fill(50))), Some(413)),
+        ("7.1", "chunks of one byte", chunked(&("1\r\nx\r\n".repeat(96) + "0\r\n\r\n")), None),
+        ("7.1", "more around chunks than in them", chunked(&("0001\r\nx\r\n".repeat(96) + "0\r\n\r\n")), Some(413)),
+        ("7.1", "a size's line that does not end", chunked(&"0".repeat(257)), Some(400)),
+        ("7.1.1", "an extension that does not end", chunked(&format!("5;{}", fill(255))), Some(400)),
+        (
+            "7.1.1",
+            "extensions as long as they may be",
+            chunked(&(format!("1;{}\r\nx\r\n", fill(197)).repeat(2) + "0\r\n\r\n")),
+            None,
+        ),
+        (
+            "7.1.1",
+            "longer extensions",
+            chunked(&(format!("1;{}\r\nx\r\n", fill(199)).repeat(2) + "0\r\n\r\n")),
+            Some(413),
+        ),
+        ("7.1.2", "trailers as long as they may be", chunked(&format!("0\r\nX: {}\r\n\r\n", fill(trailer))), None),
+        ("7.1.2", "longer trailers", chunked(&format!("0\r\nX: {}\r\n\r\n", fill(trailer + 1))), Some(431)),
+        ("7.1.2", "as many trailers as there may be", chunked(&format!("0\r\n{}\r\n", "a: b\r\n".repeat(5))), None),
+        ("7.1.2", "one trailer more", chunked(&format!("0\r\n{}\r\n", "a: b\r\n".repeat(6))), Some(431)),
+    ] {
+        // Every way would be thousands; a stride that shares no divisor with the lines' lengths finds all places by and by.
+        for (cuts, seam) in every_way(stream.len()).into_iter().step_by(7) {
+            let made = decode(&codec, stream.as_bytes(), &cuts, seam, |request, made| made.push(show(request)));
+            let found = made.refused.map(|error| error.status().0);
+            assert_eq!(found, status, "{section}: {rule}, cut {cuts:?}, wrapped at {seam} -> {made:?}");
+            assert_eq!(
+                (made.requests.len(), made.left),
+                (usize::from(status.is_none()), if status.is_none() { 0 } else { made.left }),
+                "{rule}"
+            );
+            // Bodies that come in parts have no limit, but what is around them has.
+            if stream.contains("chunked") && status != Some(413) || rule.contains("extensions") {
+                let parts = decode(&HttpParts::new(codec), stream.as_bytes(), &cuts, seam, |_, _| {});
+                let found = parts.refused.map(|error| error.status().0);
+                assert_eq!(found, status, "{section}: {rule} in parts, cut {cuts:?}, wrapped at {seam}");
+            }
+        }
+    }
+}
+
+/// What a request says of which there is one in a stream.
+#[track_caller]
+fn with_request<T>(stream: &[u8], say: impl FnOnce(Request<'_>) -> T) -> T {
+    let (mut decoder, _) = Http::default().halves();
+    let end = decoder.frame_end(Input::from(stream)).unwrap();
+    assert_eq!(end, Some(stream.len()));
+    say(decoder.decode(&mut stream.to_vec()).unwrap())
+}
+
+#[track_caller]
+fn with_fields<T>(fields: &str, say: impl FnOnce(Request<'_>) -> T) -> T {
+    with_request(format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes(), say)
+}
+
+/// RFC 9112, sections 3.2 and 3.3.
+#[test]
+fn authority_and_path_are_those_of_the_target_and_then_of_host() {
+    for (line, host, said) in [
+        ("GET /a?b", "h", (Some("h"), Some("h"), None, "/a", Some("b"))),
+        ("GET /", "H.example:8080", (Some("H.example:8080"), Some("H.example"), Some(8080), "/", None)),
+        ("GET /", "h:", (Some("h:"), Some("h"), None, "/", None)),
+        ("GET /", "[::1]", (Some("[::1]"), Some("[::1]"), None, "/", None)),
+        ("GET /", "[::1]:80", (Some("[::1]:80"), Some("[::1]"), Some(80), "/", None)),
+        ("GET http://a:81/b?c=/d", "h", (Some("a:81"), Some("a"), Some(81), "/b", Some("c=/d"))),
+        ("GET http://a", "h", (Some("a"), Some("a"), None, "/", None)),
+        ("GET http://a?b/c", "h", (Some("a"), Some("a"), None, "/", Some("b/c"))),
+        ("GET http://[::1]:81/b", "h", (Some("[::1]:81"), Some("[::1]"), Some(81), "/b", None)),
+        ("GET //a/b", "h", (Some("h"), Some("h"), None, "//a/b", None)),
+        ("GET /http://a/b", "h", (Some("h"), Some("h"), None, "/http://a/b", None)),
+        ("OPTIONS *", "h", (Some("h"), Some("h"), None, "*", None)),
+        ("OPTIONS http://a", "h", (Some("a"), Some("a"), None, "*", None)),
+        ("OPTIONS http://a/", "h", (Some("a"), Some("a"), None, "/", None)),
+        ("CONNECT a:443", "h", (Some("a:443"), Some("a"), Some(443), "", None)),
+    ] {
+        let stream = format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        with_request(stream.as_bytes(), |request| {
+            let (authority, name, port) = (request.authority(), request.host(), request.port());
+            assert_eq!((authority, name, port, request.path(), request.query()), said, "{line}");
+        });
+    }
+    with_request(b"GET /a HTTP/1.0\r\n\r\n", |request| assert_eq!((request.authority(), request.host()), (None, None)));
+}
+
+/// RFC 3986, section 2.1.
+#[test]
+fn paths_are_decoded_once_and_never_into_something_else() {
+    for (path, decoded, segments) in [
+        ("/", Some("/"), &[Some("")][..]),
+        ("/a/b", Some("/a/b"), &[Some("a"), Some("b")]),
+        ("/a%2Fb/c/", Some("/a/b/c/"), &[Some("a/b"), Some("c"), Some("")]),
+        ("/%C3%a4+b", Some("/ä+b"), &[Some("ä+b")]),
+        ("/%252e%2e", Some("/%2e."), &[Some("%2e.")]),
+        ("/a%00b", Some("/a\0b"), &[Some("a\0b")]),
+        ("/a/%", None, &[Some("a"), None]),
+        ("/%4/a", None, &[None, Some("a")]),
+        ("/%zz", None, &[None]),
+        ("/%c0%af", None, &[None]),
+        ("/%ff/a", None, &[None, Some("a")]),
+        // Together they would be one character.
+        ("/%c3/%a4", None, &[None, None]),
+    ] {
+        let stream = format!("GET {path}?%zz HTTP/1.1\r\nHost: h\r\n\r\n");
+        with_request(stream.as_bytes(), |request| {
+            assert_eq!(request.decoded_path().as_deref(), decoded, "{path}");
+            let found: Vec<_> = request.segments().collect();
+            assert_eq!(found.iter().map(|segment| segment.as_deref()).collect::<Vec<_>>(), segments, "{path}");
+        });
+    }
+    with_request(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", |request| assert_eq!(request.segments().count(), 0));
+}
+
+#[test]
+fn queries_and_forms_are_decoded_as_browsers_write_them() {
+    let pairs = "a=1&b=x+y%21&&c&=d&e=f=g&%C3%A4=%e2%82%ac&h=%ff&i=%";
+    let said =
+        [("a", "1"), ("b", "x y!"), ("c", ""), ("", "d"), ("e", "f=g"), ("ä", "€"), ("h", "\u{fffd}"), ("i", "%")];
+    let stream = format!("POST /?{pairs} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{pairs}", pairs.len());
+    with_request(stream.as_bytes(), |request| {
+        let (query, form): (Vec<_>, Vec<_>) = (request.query_pairs().collect(), request.form().collect());
+        assert_eq!(query, said.map(|(name, value)| (name.into(), value.into())));
+        assert_eq!(form, query);
+    });
+    with_fields("", |request| assert_eq!(request.query_pairs().count() + request.form().count(), 0));
+}
+
+/// RFC 9110, sections 5.3 and 5.6.1.
+#[test]
+fn fields_of_several_lines_are_one() {
+    with_fields("Accept: a;q=\"1,2\", ,b\r\nX: y\r\naccept:\r\nACCEPT: c\t,\r\n", |request| {
+        assert_eq!(request.joined("Accept").as_deref(), Some("a;q=\"1,2\", ,b, , c\t,"));
+        assert_eq!(request.members("accept").collect::<Vec<_>>(), ["a;q=\"1,2\"", "b", "c"]);
+        assert_eq!(request.header("accept"), Some("a;q=\"1,2\", ,b"));
+        assert!(matches!(request.joined("x"), Some(std::borrow::Cow::Borrowed("y"))));
+        assert_eq!((request.joined("z"), request.members("z").count()), (None, 0));
+        assert!(request.has("accept", "B") && request.has("accept", "c") && !request.has("accept", "2\""));
+    });
+    // A quoted string that is not closed, or has escapes.
+    with_fields("X: \"a, b\r\nX: \"\\\", c\", d\r\n", |request| {
+        assert_eq!(request.members("x").collect::<Vec<_>>(), ["\"a, b", "\"\\\", c\"", "d"]);
+    });
+    // Bytes that are no text spoil their own member alone.
+    let stream = b"GET / HTTP/1.1\r\nHost: h\r\nX: a, \xff, b\r\nX: c\r\n\r\n";
+    with_request(stream, |request| {
+        assert_eq!((request.joined("x"), request.header("x")), (None, None));
+        assert_eq!(request.members("x").collect::<Vec<_>>(), ["a", "b", "c"]);
+    });
+}
+
+/// RFC 6265, section 5.4.
+#[test]
+fn an_odd_byte_spoils_its_own_cookie_alone() {
+    let stream = b"GET / HTTP/1.1\r\nHost: h\r\nCookie: a=1; b=\xe9; c=x=y;d; e=\r\nCookie: f=2;\xff=3;a=4\r\n\r\n";
+    with_request(stream, |request| {
+        let cookies: Vec<_> = request.cookies().collect();
+        assert_eq!(cookies, [("a", "1"), ("c", "x=y"), ("e", ""), ("f", "2"), ("a", "4")]);
+        assert_eq!((request.cookie("a"), request.cookie("c"), request.cookie("b")), (Some("1"), Some("x=y"), None));
+    });
+    with_fields("Cookie: a=1\r\nCookie: b=2\r\n", |request| {
+        assert_eq!(request.joined("cookie").as_deref(), Some("a=1; b=2"));
+    });
+}
+
+/// RFC 9110, section 7.8.
+#[test]
+fn an_upgrade_in_http_1_0_is_ignored() {
+    with_request(b"GET / HTTP/1.0\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", |request| {
+        assert!(!request.has("Upgrade", "websocket") && request.has("connection", "upgrade"));
+    });
+    with_fields("Upgrade: x, websocket\r\n", |request| assert!(request.has("upgrade", "WebSocket")));
+}
+
+/// RFC 9110, section 9.3.2: the response to a `HEAD` has no body, and a refusal is one.
+#[test]
+fn a_refused_head_is_answered_without_a_body() {
+    let server = serve(1, Http::default(), || Mirror);
+    for (stream, status, has_body) in [
+        ("HEAD / HTTP/1.1\r\n\r\n", 400, false),
+        ("\r\nHEAD /# HTTP/1.1\r\n", 400, false),
+        ("HEAD / HTTP/2.0\r\n\r\n", 505, false),
+        ("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\n", 413, false),
+        ("HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx", 400, false),
+        ("HEADER / HTTP/1.1\r\n\r\n", 400, true),
+        ("head / HTTP/1.1\r\n\r\n", 400, true),
+    ] {
+        let mut peer = server.connect();
+        peer.write_all(stream.as_bytes()).unwrap();
+        let all = String::from_utf8(read_to_end(&mut peer)).unwrap();
+        assert!(all.starts_with(&format!("HTTP/1.1 {status} ")), "{stream:?} -> {all}");
+        assert_eq!(!all.ends_with("\r\n\r\n"), has_body, "{stream:?} -> {all}");
+    }
+    // It is the refused request that counts, not the one before.
+    let mut peer = server.connect();
+    peer.write_all(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\nGET /# HTTP/1.1\r\n").unwrap();
+    let all = String::from_utf8(read_to_end(&mut peer)).unwrap();
+    assert!(all.ends_with("\r\n\r\nBad Request"), "{all}");
+}
+
+/// RFC 9110, section 10.1.1.
+#[test]
+fn only_a_peer_that_waits_with_a_body_is_told_to_go_on() {
+    for (fields, is_told) in [
+        ("Expect: 100-continue\r\nContent-Length: 2\r\n", true),
+        ("Expect: 100-CONTINUE\r\nTransfer-Encoding: chunked\r\n", true),
+        ("Expect: , 100-continue,\r\nContent-Length: 2\r\n", true),
+        ("Expect: 100-continue\r\n", false),
+        ("Expect: 100-continue\r\nContent-Length: 0\r\n", false),
+        ("Expect:\r\nContent-Length: 2\r\n", false),
+        ("Content-Length: 2\r\n", false),
+    ] {
+        for version in ["1.0", "1.1"] {
+            // HTTP/1.0 has no chunks.
+            if version == "1.0" && fields.contains("chunked") {
+                continue;
+            }
+            let stream = format!("POST / HTTP/{version}\r\nHost: h\r\n{fields}\r\n");
+            let is_told = is_told && version == "1.1";
+            let (mut whole, _) = Http::default().halves();
+            if whole.frame_end(Input::from(stream.as_bytes())).unwrap().is_none() {
+                assert_eq!(whole.has_answer(), is_told, "{stream:?}");
+            }
+            let (mut parts, _) = HttpParts::default().halves();
+            assert_eq!(parts.frame_end(Input::from(stream.as_bytes())).unwrap(), Some(stream.len()));
+            parts.decode(&mut stream.clone().into_bytes()).unwrap();
+            assert_eq!(parts.has_answer(), is_told, "{stream:?} in parts");
+        }
+    }
+}
+
+/// RFC 7239: who asks is told by proxies that are trusted, and by no others.
+#[test]
+fn clients_are_known_from_trusted_proxies_alone() {
+    let trust =
+        |proxies: Proxies| proxies.trust("10.0.0.0/8").unwrap().trust("2001:db8:1::/48").unwrap().trust("::1").unwrap();
+    let (standard, usual) = (trust(Proxies::forwarded()), trust(Proxies::x_forwarded_for()));
+    // What is told: an address and a port, a scheme, a host.
+    type Told = (Option<&'static str>, Option<u16>, Option<&'static str>, Option<&'static str>);
+    const PROXY: Told = (Some("10.0.0.1"), Some(1234), None, None);
+    const UNKNOWN: Told = (None, None, None, None);
+    let rows: [(&Proxies, &str, &str, Told); 43] = [
+        // A peer that is no proxy is the client, whatever it says.
+        (&standard, "192.0.2.1:99", "Forwarded: for=1.1.1.1\r\n", (Some("192.0.2.1"), Some(99), None, None)),
+        (&usual, "192.0.2.1:99", "X-Forwarded-For: 1.1.1.1\r\n", (Some("192.0.2.1"), Some(99), None, None)),
+        (&usual, "[2001:db8:2::1]:99", "X-Forwarded-For: 1.1.1.1\r\n", (Some("2001:db8:2::1"), Some(99), None, None)),
+        // A proxy that says nothing asks for itself, and the field that it does not write counts for nothing.
+        (&standard, "10.0.0.1:1234", "", PROXY),
+        (&usual, "10.0.0.1:1234", "", PROXY),
+        (&standard, "10.0.0.1:1234", "X-Forwarded-For: 1.1.1.1\r\n", PROXY),
+        (&usual, "10.0.0.1:1234", "Forwarded: for=1.1.1.1\r\nX-Forwarded-Host: a\r\n", PROXY),
+        // One proxy.
+        (&standard, "10.0.0.1:1234", "Forwarded: for=1.1.1.1\r\n", (Some("1.1.1.1"), None, None, None)),
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: FOR=\"1.1.1.1:80\";Proto=https;host=\"a:81\";by=_x;new=y\r\n",
+            (Some("1.1.1.1"), Some(80), Some("https"), Some("a:81")),
+        ),
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: ; proto=http ;; for=1.1.1.1 ;\r\n",
+            (Some("1.1.1.1"), None, Some("http"), None),
+        ),
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: for=\"[2001:db8::1]:80\"\r\n",
+            (Some("2001:db8::1"), Some(80), None, None),
+        ),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=\"[2001:db8::1]\"\r\n", (Some("2001:db8::1"), None, None, None)),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=\"[::ffff:1.1.1.1]\"\r\n", (Some("1.1.1.1"), None, None, None)),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=\"\\1.1.1.\\1\"\r\n", (Some("1.1.1.1"), None, None, None)),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=\"1.1.1.1:_a.b-c\"\r\n", (Some("1.1.1.1"), None, None, None)),
+        (&standard, "[::1]:1234", "Forwarded: for=1.1.1.1\r\n", (Some("1.1.1.1"), None, None, None)),
+        (&standard, "[::ffff:10.0.0.1]:1234", "Forwarded: for=1.1.1.1\r\n", (Some("1.1.1.1"), None, None, None)),
+        // What the client had sent stands before it.
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: for=9.9.9.9;host=evil, for=1.1.1.1\r\n",
+            (Some("1.1.1.1"), None, None, None),
+        ),
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: for=9.9.9.9\r\nForwarded: for=1.1.1.1\r\n",
+            (Some("1.1.1.1"), None, None, None),
+        ),
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: for=10.9.9.9\r\nForwarded: for=1.1.1.1\r\n",
+            (Some("1.1.1.1"), None, None, None),
+        ),
+        // Several proxies, each of which has appended its own.
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: for=9.9.9.9, for=1.1.1.1;proto=https, for=\"[2001:db8:1::2]\";proto=http, for=10.0.0.2\r\n",
+            (Some("1.1.1.1"), None, Some("https"), None),
+        ),
+        // All are proxies: the first of them asks.
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: for=10.0.0.3;host=a, for=10.0.0.2\r\n",
+            (Some("10.0.0.3"), None, None, Some("a")),
+        ),
+        // What a proxy does not tell, or writes wrong, is not known, and what stands before it is not believed.
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, for=unknown\r\n", UNKNOWN),
+        (
+            &standard,
+            "10.0.0.1:1234",
+            "Forwarded: for=9.9.9.9, for=_hidden;proto=https\r\n",
+            (None, None, Some("https"), None),
+        ),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, proto=http\r\n", (None, None, Some("http"), None)),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, for=2001:db8::1\r\n", UNKNOWN),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, for=1.1.1.1:80\r\n", UNKNOWN),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, for=1.1.1.1;for=1.1.1.2\r\n", UNKNOWN),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, for=\"1.1.1.1:99999\"\r\n", UNKNOWN),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, for = 1.1.1.1\r\n", UNKNOWN),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, for=1.1.1.1;host=\"a b\"\r\n", UNKNOWN),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9, for=\"1.1.1.1\"x\r\n", UNKNOWN),
+        // A quotation mark that a client has left open makes the rest of the line its own, which is then not believed.
+        (&standard, "10.0.0.1:1234", "Forwarded: for=\"9.9.9.9, for=1.1.1.1\r\n", UNKNOWN),
+        (&standard, "10.0.0.1:1234", "Forwarded: for=9.9.9.9;by=\", for=\"[2001:db8::1]\"\r\n", UNKNOWN),
+        // The usual fields.
+        (
+            &usual,
+            "10.0.0.1:1234",
+            "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a:81\r\n",
+            (Some("1.1.1.1"), None, Some("https"), Some("a:81")),
+        ),
+        (
+            &usual,
+            "10.0.0.1:1234",
+            "X-Forwarded-For: 9.9.9.9,1.1.1.1:80 , 10.0.0.2\r\n",
+            (Some("1.1.1.1"), Some(80), None, None),
+        ),
+        (
+            &usual,
+            "10.0.0.1:1234",
+            "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 2001:db8::1\r\n",
+            (Some("2001:db8::1"), None, None, None),
+        ),
+        (
+            &usual,
+            "10.0.0.1:1234",
+            "X-Forwarded-For: 9.9.9.9, [2001:db8::1]:80\r\n",
+            (Some("2001:db8::1"), Some(80), None, None),
+        ),
+        (&usual, "10.0.0.1:1234", "X-Forwarded-For: 9.9.9.9, nonsense\r\n", UNKNOWN),
+        (&usual, "10.0.0.1:1234", "X-Forwarded-For: 9.9.9.9, unknown\r\n", UNKNOWN),
+        (
+            &usual,
+            "10.0.0.1:1234",
+            "X-Forwarded-For: 1.1.1.1, 10.0.0.2\r\nX-Forwarded-Proto: evil, https, http\r\n",
+            (Some("1.1.1.1"), None, Some("https"), None),
+        ),
+        (
+            &usual,
+            "10.0.0.1:1234",
+            "X-Forwarded-For: 1.1.1.1, 10.0.0.2\r\nX-Forwarded-Proto: https\r\n",
+            (Some("1.1.1.1"), None, Some("https"), None),
+        ),
+        (
+            &usual,
+            "10.0.0.1:1234",
+            "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: a b\r\nX-Forwarded-Host: a/b\r\n",
+            (Some("1.1.1.1"), None, None, None),
+        ),
+    ];
+    for (proxies, peer, fields, told) in rows {
+        let peer = Address::from(peer.parse::<std::net::SocketAddr>().unwrap());
+        with_fields(fields, |request| {
+            let client = proxies.client(&peer, &request);
+            let ip = client.ip().map(|ip| ip.to_string());
+            assert_eq!((ip.as_deref(), client.port(), client.scheme(), client.host()), told, "{fields:?} from {peer}");
+            assert_eq!(client.is_forwarded(), told.0 != peer.ip().map(|ip| ip.to_canonical().to_string()).as_deref());
+        });
+    }
+}
+
+#[test]
+fn a_network_is_an_address_and_how_many_bits_of_it_count() {
+    for wrong in ["", "a", "10.0.0.0/33", "10.0.0.0/", "10.0.0/8", "::/129", "10.0.0.0/-1", "10.0.0.1:80", "[::1]"] {
+        let error = Proxies::forwarded().trust(wrong).unwrap_err();
+        assert_eq!(error.to_string(), format!("expected an address, or a network such as 10.0.0.0/8, found {wrong:?}"));
+    }
+    for (network, inside, outside) in [
+        ("10.0.0.7/31", "10.0.0.6", "10.0.0.8"),
+        ("10.0.0.0/32", "10.0.0.0", "10.0.0.1"),
+        ("0.0.0.0/0", "1.2.3.4", "::2"),
+        ("::/0", "::2", "-"),
+        ("::ffff:10.0.0.0/104", "10.1.2.3", "11.0.0.0"),
+        ("2001:db8::/127", "2001:db8::1", "2001:db8::2"),
+    ] {
+        let proxies = Proxies::x_forwarded_for().trust(network).unwrap();
+        with_fields("X-Forwarded-For: 9.9.9.9\r\n", |request| {
+            for (ip, is_inside) in [(inside, true), (outside, false)] {
+                let Ok(ip) = ip.parse::<std::net::IpAddr>() else { continue };
+                let peer = Address::from(std::net::SocketAddr::new(ip, 1));
+                assert_eq!(proxies.client(&peer, &request).is_forwarded(), is_inside, "{ip} in {network}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_proxy_on_a_unix_socket_is_trusted_if_it_is_said() {
+    struct Told(Proxies);
+
+    impl Handler for Told {
+        type Codec = Http;
+
+        async fn on_message(&mut self, conn: &mut Conn<Http>, request: Request<'_>) -> Result {
+            let client = self.0.client(conn.peer_addr()?, &request);
+            conn.send(&Response::text(format!("{:?} {}", client.ip(), client.is_forwarded())).close()).await
+        }
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    for (proxies, said) in [
+        (Proxies::x_forwarded_for().trust("0.0.0.0/0").unwrap(), "None false"),
+        (Proxies::x_forwarded_for().trust_unix(), "Some(1.1.1.1) true"),
+    ] {
+        let path = folder.path().join(said);
+        let on = format!("unix://{}", path.display());
+        let server = Server::new().cores(1).listen(&on, Http::default(), move || Told(proxies.clone())).unwrap();
+        let _server = Running::start(server);
+        let mut peer = UnixStream::connect(&path).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        peer.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n").unwrap();
+        let mut all = String::new();
+        peer.read_to_string(&mut all).unwrap();
+        assert!(all.ends_with(&format!("\r\n\r\n{said}")), "{all}");
+    }
+}
+
+/// Requests and responses of the crate `http`.
+#[cfg(feature = "http-types")]
+mod types {
+    use super::*;
+    use bytes::Bytes;
+    use tiderace::http::{Status, Version};
+
+    #[test]
+    fn a_request_becomes_one_of_the_crate_http() {
+        let stream =
+            b"POST http://a:81/b?c=%20|\\ HTTP/1.1\r\nHost: h\r\nX: 1\r\nx: \xff\r\nContent-Length: 5\r\n\r\nhello";
+        let request = with_request(stream, |request| http::Request::<Bytes>::try_from(request).unwrap());
+        assert_eq!((request.method().as_str(), request.version()), ("POST", http::Version::HTTP_11));
+        assert_eq!(request.uri().authority().unwrap().as_str(), "a:81");
+        assert_eq!((request.uri().path(), request.uri().query()), ("/b", Some("c=%20|\\")));
+        let values: Vec<_> = request.headers().get_all("X").iter().map(|value| value.as_bytes()).collect();
+        assert_eq!(values, [&b"1"[..], b"\xff"]);
+        assert_eq!((request.headers().len(), &request.body()[..]), (4, &b"hello"[..]));
+        for line in ["OPTIONS *", "CONNECT a:443", "M-SEARCH /a", "GET /"] {
+            let stream = format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n");
+            let request = with_request(stream.as_bytes(), |request| http::Request::<Bytes>::try_from(request).unwrap());
+            assert_eq!(format!("{} {}", request.method(), request.uri()), line);
+        }
+    }
+
+    /// Answers with what it is given.
+    struct Answers(fn() -> http::Response<Vec<u8>>);
+
+    impl Handler for Answers {
+        type Codec = Http;
+
+        async fn on_message(&mut self, conn: &mut Conn<Http>, _: Request<'_>) -> Result {
+            conn.send(&Response::try_from(&self.0())?).await
+        }
+    }
+
+    #[test]
+    fn a_response_of_the_crate_http_can_be_sent() {
+        let server = serve(1, Http::default(), || {
+            Answers(|| {
+                let response = http::Response::builder().status(404).header("Content-Type", "text/x").header("X", "a");
+                let response = response.header("X", "b").header("Content-Length", "99").header("Date", "never");
+                response.header("Connection", "x, Close").body(b"hello".to_vec()).unwrap()
+            })
+        });
+        let mut peer = server.connect();
+        peer.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        let all = String::from_utf8(read_to_end(&mut peer)).unwrap();
+        assert!(all.starts_with("HTTP/1.1 404 Not Found\r\n") && all.ends_with("\r\n\r\nhello"), "{all}");
+        for line in ["content-type: text/x", "x: a", "x: b", "content-length: 5", "connection: close"] {
+            let found = all.lines().filter(|other| other.to_ascii_lowercase() == line).count();
+            assert_eq!(found, 1, "{line} in {all}");
+        }
+        assert!(!all.contains("never"), "{all}");
+    }
+
+    #[test]
+    fn statuses_and_versions_are_converted() {
+        assert_eq!(http::StatusCode::try_from(Status::NOT_FOUND).unwrap(), http::StatusCode::NOT_FOUND);
+        assert_eq!(Status::from(http::StatusCode::IM_A_TEAPOT), Status(418));
+        assert!(http::StatusCode::try_from(Status(7)).is_err());
+        assert_eq!(http::Version::from(Version::Http10), http::Version::HTTP_10);
+    }
+
+    #[test]
+    fn a_response_with_a_value_that_is_no_text_is_refused() {
+        let value = http::HeaderValue::from_bytes(b"\xff").unwrap();
+        let response = http::Response::builder().header("X", value).body("").unwrap();
+        let error = Response::try_from(&response).unwrap_err();
+        assert_eq!(error.to_string(), "expected a value in UTF-8 for the field x, found another");
     }
 }

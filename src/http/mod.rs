@@ -28,6 +28,7 @@ mod error;
 mod events;
 mod exchange;
 mod fields;
+mod forwarded;
 mod head;
 mod host;
 mod parts;
@@ -40,11 +41,14 @@ mod scan;
 mod status;
 mod target;
 mod trailers;
+#[cfg(feature = "http-types")]
+mod types;
 mod write;
 
 pub use codec::{Http, RequestDecoder};
 pub use error::HttpError;
 pub use events::Event;
+pub use forwarded::{Client, NetworkError, Proxies};
 pub use parts::{HttpParts, Part, PartDecoder};
 pub use reply::Reply;
 pub use request::Request;
@@ -52,6 +56,8 @@ pub use responder::{Answering, BodySender, Responder};
 pub use response::{Chunk, Response, ResponseError};
 pub use status::Status;
 pub use trailers::Trailers;
+#[cfg(feature = "http-types")]
+pub use types::FieldError;
 pub use write::ResponseEncoder;
 
 #[cfg(feature = "websocket")]

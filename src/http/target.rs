@@ -44,7 +44,7 @@ fn absolute(target: &[u8]) -> Option<Range<usize>> {
 }
 
 /// RFC 3986, section 3.1.
-fn is_scheme(text: &[u8]) -> bool {
+pub(super) fn is_scheme(text: &[u8]) -> bool {
     let is_other = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(is_other)
 }
