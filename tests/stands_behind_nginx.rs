@@ -28,7 +28,7 @@ impl Nginx {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         let config = format!(
-            "daemon off; master_process off; pid {path}/pid;
+            "daemon off; master_process off; pid {path}/pid; error_log stderr warn;
             events {{ worker_connections 512; }}
             http {{
                 access_log off; client_max_body_size 0;
@@ -286,6 +286,8 @@ fn each_client_behind_nginx_gets_its_own_answers() {
                 scope.spawn(move || ask_in_all_ways(client, number));
             }
         });
+        // It says so if it was sent more than an answer, or less.
+        assert_eq!(nginx.log(), "");
         let mut opened = 0;
         while let Some(event) = events.try_next() {
             opened += usize::from(event == Event::Opened);
