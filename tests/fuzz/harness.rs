@@ -5,10 +5,12 @@
 use prost::Message as _;
 use std::convert::Infallible;
 use std::fmt::{Debug, Write};
+use std::net::SocketAddr;
+use tiderace::Address;
 use tiderace::codec::{
     Codec, Decoder, Delimiter, Encoder, Fixed, Input, LengthDelimited, Lines, Output, encode_to_vec,
 };
-use tiderace::http::{Http, HttpParts, Part, Request};
+use tiderace::http::{Http, HttpParts, Part, Proxies, Request};
 use tiderace::protobuf::{Envelopes, Protobuf};
 use tiderace::resp::{Commands, Replies, Value};
 use tiderace::websocket::{Deflate, WebSocket};
@@ -17,10 +19,14 @@ use tiderace::websocket::{Deflate, WebSocket};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("codecs", codecs),
     ("http", http),
+    ("http_forwarded", http_forwarded),
+    ("http_host", http_host),
     ("http_parts", http_parts),
+    ("http_target", http_target),
+    ("http_trailers", http_trailers),
     ("protobuf", protobuf),
     ("resp_commands", resp_commands),
     ("resp_replies", resp_replies),
@@ -48,21 +54,112 @@ fn show_request(request: Request<'_>) -> String {
     // Every accessor is a parser of its own.
     let fields: Vec<_> = request.headers().collect();
     let cookies: Vec<_> = request.cookies().collect();
+    let members: Vec<_> = request.members("x").collect();
     let (path, query, list) = (request.path(), request.query(), request.has("connection", "close"));
-    format!("{request:?} {path} {query:?} {list} {fields:?} {cookies:?} {:?}", request.body())
+    let (authority, joined, trailers) = (request.authority(), request.joined("x"), request.trailers());
+    let more = format!("{} {authority:?} {joined:?} {members:?} {trailers:?}", show_target(request));
+    format!("{request:?} {path} {query:?} {list} {fields:?} {cookies:?} {:?} {more}", request.body())
+}
+
+/// What a target says, and what must be true of it.
+fn show_target(request: Request<'_>) -> String {
+    let (path, authority) = (request.path(), request.authority());
+    assert!(path.starts_with('/') || path == "*" || path.is_empty() && request.method() == "CONNECT");
+    assert!(!path.contains(['?', '#', ' ', '\\']) && path.is_ascii());
+    if let Some(authority) = authority {
+        let host = request.host().expect("an authority has a host");
+        assert!(!host.is_empty() && !authority.contains(['/', '@', ' ', ',', '?', '#', '\\', '"']));
+        let port = authority.strip_prefix(host).expect("the host is the first part of the authority");
+        assert_eq!(
+            port.strip_prefix(':').filter(|port| !port.is_empty()),
+            port.get(1..).filter(|port| !port.is_empty())
+        );
+        assert_eq!(port.get(1..).and_then(|port| port.parse().ok()), request.port());
+        assert!(!host.contains(':') || host.starts_with('[') && host.ends_with(']'));
+    }
+    let decoded = request.decoded_path();
+    let segments: Vec<_> = request.segments().collect();
+    if let (Some(decoded), Some(segments)) = (&decoded, segments.iter().cloned().collect::<Option<Vec<_>>>())
+        && path.starts_with('/')
+    {
+        assert_eq!(format!("/{}", segments.join("/")), *decoded);
+    }
+    let pairs: Vec<_> = request.query_pairs().chain(request.form()).collect();
+    format!("{decoded:?} {segments:?} {pairs:?}")
 }
 
 pub fn http(data: &[u8]) {
-    same(&Http::default().max_head(400).max_body(200), &[], data, show_request);
+    refuses_the_same(&Http::default().max_head(400).max_body(200), &[], data, show_request);
+}
+
+/// A name and a value of a trailer, none of which may be about the message as such.
+fn show_trailer((name, value): (&str, &[u8])) -> String {
+    for wrong in ["content-length", "transfer-encoding", "host", "authorization", "content-type", "cookie"] {
+        assert!(!name.eq_ignore_ascii_case(wrong));
+    }
+    assert!(!name.is_empty() && !value.iter().any(|byte| b"\r\n\0".contains(byte)));
+    format!("{name}={}", value.escape_ascii())
 }
 
 pub fn http_parts(data: &[u8]) {
     // Bodies come in other parts when they come in other pieces, but they are the same bodies.
     let show = |part: Part<'_>| match part {
         Part::Request { request, has_body } => format!(" {} {has_body} ", show_request(request)),
-        Part::Body { bytes, is_last, .. } => format!("{}{}", bytes.escape_ascii(), if is_last { " " } else { "" }),
+        Part::Body { bytes, is_last, trailers } => {
+            let trailers: Vec<_> = trailers.iter().map(show_trailer).collect();
+            format!("{}{}{}", bytes.escape_ascii(), if is_last { " " } else { "" }, trailers.join(" "))
+        }
     };
-    same(&HttpParts::new(Http::default().max_head(400)), &[], data, show);
+    refuses_the_same(&HttpParts::new(Http::default().max_head(400)), &[], data, show);
+}
+
+/// A piece, a seam, and a request whose target or host is the rest of the input, whatever bytes that has.
+fn with_request(data: &[u8], before: &[u8], behind: &[u8]) -> Vec<u8> {
+    match data {
+        [piece, seam, rest @ ..] => [&[*piece, *seam], before, rest, behind].concat(),
+        _ => Vec::new(),
+    }
+}
+
+pub fn http_target(data: &[u8]) {
+    // The first byte of the rest chooses the method.
+    let Some((choice, rest)) = data.get(2).zip(data.get(3..)) else { return };
+    let method = [&b"GET "[..], b"OPTIONS ", b"CONNECT ", b"POST "][usize::from(choice % 4)];
+    let data = with_request(&[&data[..2], rest].concat(), method, b" HTTP/1.1\r\nHost: h\r\n\r\n");
+    refuses_the_same(&Http::default().max_head(400), &[], &data, show_request);
+}
+
+pub fn http_host(data: &[u8]) {
+    let data = with_request(data, b"GET / HTTP/1.1\r\nHost: ", b"\r\n\r\n");
+    refuses_the_same(&Http::default().max_head(400), &[], &data, show_request);
+}
+
+pub fn http_trailers(data: &[u8]) {
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n";
+    let limits = Http::default().max_head(400).max_fields(9).max_body(200);
+    refuses_the_same(&limits, HEAD, data, |request| {
+        let trailers: Vec<_> = request.trailers().iter().map(show_trailer).collect();
+        format!("{} {trailers:?}", show_request(request))
+    });
+}
+
+/// What proxies say must be of a kind, and no client may be one of the proxies but the first.
+pub fn http_forwarded(data: &[u8]) {
+    let proxies = [Proxies::forwarded(), Proxies::x_forwarded_for()];
+    let proxies = proxies.map(|proxies| proxies.trust("10.0.0.0/8").expect("a network"));
+    for (proxies, name) in proxies.iter().zip(["Forwarded: ", "X-Forwarded-For: "]) {
+        let before = [b"GET / HTTP/1.1\r\nHost: h\r\n", name.as_bytes()].concat();
+        let data = with_request(data, &before, b"\r\n\r\n");
+        refuses_the_same(&Http::default().max_head(400), &[], &data, |request| {
+            let peer = Address::from(SocketAddr::from(([10, 0, 0, 1], 1)));
+            let client = proxies.client(&peer, &request);
+            assert!(!client.host().is_some_and(|host| host.contains(['/', ' ', '@'])));
+            assert!(!client.scheme().is_some_and(|scheme| scheme.contains([':', '/', ' '])));
+            let stranger = Address::from(SocketAddr::from(([192, 0, 2, 1], 1)));
+            assert_eq!(proxies.client(&stranger, &request).ip(), stranger.ip());
+            format!("{client:?}")
+        });
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -147,7 +244,7 @@ fn said<C: Codec>(
     stream: &[u8],
     (piece, seam): (usize, usize),
     show: &impl Fn(<C::Decoder as Decoder>::Item<'_>) -> String,
-) -> (String, bool)
+) -> (String, Option<String>)
 where
     <C::Decoder as Decoder>::Error: Debug,
 {
@@ -162,7 +259,7 @@ where
             let end = match decoder.frame_end(Input::new(first, second)) {
                 Ok(Some(end)) => end,
                 Ok(None) => break,
-                Err(_) => return (said, true),
+                Err(error) => return (said, Some(error.to_string())),
             };
             assert!(end > 0 && end <= pending.len(), "a frame of {end} bytes in {}", pending.len());
             let mut frame = pending[..end].to_vec();
@@ -170,31 +267,61 @@ where
             match decoder.is_message(&mut frame) {
                 Ok(true) => match decoder.decode(&mut frame) {
                     Ok(item) => write!(said, "{}", show(item)).unwrap(),
-                    Err(_) => return (said, true),
+                    Err(error) => return (said, Some(error.to_string())),
                 },
                 Ok(false) => {}
-                Err(_) => return (said, true),
+                Err(error) => return (said, Some(error.to_string())),
             }
             if decoder.has_answer() {
                 let _ = encode_to_vec(&mut Answers(&mut decoder), &());
             }
             if decoder.is_finished() {
-                return (said, false);
+                return (said, None);
             }
         }
         if come == all.len() {
-            return (said, false);
+            return (said, None);
         }
         come = (come + piece).min(all.len());
     }
+}
+
+/// The same messages and the same end, of a stream in one piece and in many.
+fn both<C: Codec>(
+    codec: &C,
+    before: &[u8],
+    data: &[u8],
+    show: impl Fn(<C::Decoder as Decoder>::Item<'_>) -> String,
+) -> Option<[(String, Option<String>); 2]>
+where
+    <C::Decoder as Decoder>::Error: Debug,
+{
+    let [piece, seam, stream @ ..] = data else { return None };
+    let whole = said(codec, before, stream, (stream.len().max(1), usize::MAX), &show);
+    let pieces = said(codec, before, stream, (usize::from(*piece).max(1), usize::from(*seam)), &show);
+    Some([whole, pieces])
 }
 
 fn same<C: Codec>(codec: &C, before: &[u8], data: &[u8], show: impl Fn(<C::Decoder as Decoder>::Item<'_>) -> String)
 where
     <C::Decoder as Decoder>::Error: Debug,
 {
-    let [piece, seam, stream @ ..] = data else { return };
-    let whole = said(codec, before, stream, (stream.len().max(1), usize::MAX), &show);
-    let pieces = said(codec, before, stream, (usize::from(*piece).max(1), usize::from(*seam)), &show);
-    assert_eq!(pieces, whole);
+    if let Some(both) = both(codec, before, data, show) {
+        let [whole, pieces] = both.map(|(said, refused)| (said, refused.is_some()));
+        assert_eq!(pieces, whole);
+    }
+}
+
+/// As [`same`], and what is refused is refused for the same reason.
+fn refuses_the_same<C: Codec>(
+    codec: &C,
+    before: &[u8],
+    data: &[u8],
+    show: impl Fn(<C::Decoder as Decoder>::Item<'_>) -> String,
+) where
+    <C::Decoder as Decoder>::Error: Debug,
+{
+    if let Some([whole, pieces]) = both(codec, before, data, show) {
+        assert_eq!(pieces, whole);
+    }
 }
