@@ -36,6 +36,7 @@
 //! |---|---|
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
 //! | `http` | the module `http`: HTTP/1.1 for servers |
+//! | `http-types` | requests and responses of HTTP from and to the types of the crate `http` |
 //! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |
 //! | `protobuf` | the module `protobuf`: messages of `prost`, of one type or of several |
 //! | `resp` | the module `resp`: the protocol of Redis, for servers and clients |

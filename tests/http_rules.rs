@@ -156,6 +156,12 @@ const REQUEST_LINES: &[Row] = &[
     ("3.2.2", "its scheme is one", "GET 1http://h/ HTTP/1.1\r\nHost: h\r\n\r\n", NO),
     ("3.2.2", "its scheme is there", "GET ://h/ HTTP/1.1\r\nHost: h\r\n\r\n", NO),
     ("3.2.2", "its port is one", "GET http://h:80x/ HTTP/1.1\r\nHost: h\r\n\r\n", NO),
+    (
+        "3.2.2",
+        "HTTP/1.0 may have it without a Host",
+        "GET http://other/ HTTP/1.0\r\n\r\n",
+        Taken(&["GET http://other/ other closes"]),
+    ),
     ("RFC 9110, 4.2.4", "it has no user", "GET http://user@h/ HTTP/1.1\r\nHost: h\r\n\r\n", NO),
     ("RFC 9110, 4.2.4", "it has no password", "GET http://user:80@h/ HTTP/1.1\r\nHost: h\r\n\r\n", NO),
     (
@@ -309,6 +315,7 @@ const HOSTS: &[Row] = &[
         "GET / HTTP/1.1\r\nHost: [v1F.a:b]\r\n\r\n",
         Taken(&["GET / [v1F.a:b]"]),
     ),
+    ("RFC 9110, 7.2", "no list of hosts in brackets", "GET / HTTP/1.1\r\nHost: [v1.a,b]\r\n\r\n", NO),
     ("RFC 3986, 3.2.2", "a version has an address", "GET / HTTP/1.1\r\nHost: [v1.]\r\n\r\n", NO),
     ("RFC 3986, 3.2.2", "a version has digits", "GET / HTTP/1.1\r\nHost: [v.a]\r\n\r\n", NO),
     ("RFC 3986, 3.2.2", "a bracket is closed", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", NO),
@@ -1043,6 +1050,31 @@ fn an_upgrade_in_http_1_0_is_ignored() {
         assert!(!request.has("Upgrade", "websocket") && request.has("connection", "upgrade"));
     });
     with_fields("Upgrade: x, websocket\r\n", |request| assert!(request.has("upgrade", "WebSocket")));
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn an_upgrade_to_websocket_in_http_1_0_is_a_request_like_any_other() {
+    use tiderace::websocket::{Message, WebSocket};
+
+    struct Page;
+
+    impl Handler for Page {
+        type Codec = WebSocket;
+
+        async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+            let Message::Http(request) = message else { panic!("{message:?}") };
+            conn.send(&Response::text(show(request))).await
+        }
+    }
+
+    let server = serve(1, WebSocket::default().with_http(), || Page);
+    let mut peer = server.connect();
+    let fields = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    peer.write_all(format!("GET / HTTP/1.0\r\nHost: h\r\n{fields}\r\n").as_bytes()).unwrap();
+    let all = String::from_utf8(read_to_end(&mut peer)).unwrap();
+    assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with("\r\n\r\nGET / h closes"), "{all}");
 }
 
 /// RFC 9110, section 9.3.2: the response to a `HEAD` has no body, and a refusal is one.

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// that, see [`HttpParts`](super::HttpParts).
 ///
 /// Requests that follow each other on one connection are handled one at a time, and each is to be answered before its
-/// `on_message` returns. What is wrong is answered by the library (`400`, `408`, `413`, `431`, `501`, `505`), and so is a
+/// `on_message` returns. What is wrong is answered by the library (`400`, `408`, `413`, `414`, `417`, `431`, `501`, `505`), and so is a
 /// handler that fails before it has answered (`500`); the connection is closed then.
 ///
 /// An answer may also come later, and from elsewhere: see [`Responder`](super::Responder).

@@ -47,7 +47,7 @@ fn is_rare_authority(text: &[u8]) -> bool {
 fn is_ip_literal(text: &[u8]) -> bool {
     if let [b'v' | b'V', rest @ ..] = text {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        let is_other = |byte: &u8| is_host_byte(*byte) || matches!(byte, b':' | b',');
+        let is_other = |byte: &u8| is_host_byte(*byte) || *byte == b':';
         return match rest.get(digits..) {
             Some([b'.', address @ ..]) => digits > 0 && !address.is_empty() && address.iter().all(is_other),
             _ => false,
