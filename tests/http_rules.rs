@@ -7,6 +7,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 use support::*;
 use tiderace::codec::{Codec, Decoder, Input};
 use tiderace::http::{Http, HttpError, HttpParts, Part, Proxies, Request, Response};
@@ -1052,6 +1053,19 @@ fn an_upgrade_in_http_1_0_is_ignored() {
     with_fields("Upgrade: x, websocket\r\n", |request| assert!(request.has("upgrade", "WebSocket")));
 }
 
+/// Section 2.2: an empty line is no beginning of a request, so no request is late.
+#[test]
+fn an_empty_line_behind_a_request_is_not_answered() {
+    let server = Server::new().cores(1).idle_timeout(Duration::from_millis(50));
+    let server = Running::start(server.listen("tcp://127.0.0.1:0", Http::default(), || Mirror).unwrap());
+    for (behind, answers) in [("", 1), ("\r\n", 1), ("\r\n\r\n\r", 1), ("\r\nG", 2)] {
+        let mut peer = server.connect();
+        peer.write_all(format!("GET / HTTP/1.1\r\nHost: h\r\n\r\n{behind}").as_bytes()).unwrap();
+        let all = String::from_utf8(read_to_end(&mut peer)).unwrap();
+        assert_eq!(all.matches("HTTP/1.1 ").count(), answers, "{behind:?} -> {all}");
+    }
+}
+
 #[cfg(feature = "websocket")]
 #[test]
 fn an_upgrade_to_websocket_in_http_1_0_is_a_request_like_any_other() {
@@ -1363,6 +1377,13 @@ mod types {
         let values: Vec<_> = request.headers().get_all("X").iter().map(|value| value.as_bytes()).collect();
         assert_eq!(values, [&b"1"[..], b"\xff"]);
         assert_eq!((request.headers().len(), &request.body()[..]), (4, &b"hello"[..]));
+        let stream = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\nx: \xff\r\n\r\n";
+        let (head, trailers) = with_request(stream, |request| {
+            (http::Request::<()>::try_from(request).unwrap(), http::HeaderMap::try_from(request.trailers()).unwrap())
+        });
+        assert_eq!((head.method().as_str(), head.headers().len(), trailers.len()), ("POST", 2, 2));
+        let values: Vec<_> = trailers.get_all("x").iter().map(|value| value.as_bytes()).collect();
+        assert_eq!(values, [&b"1"[..], b"\xff"]);
         for line in ["OPTIONS *", "CONNECT a:443", "M-SEARCH /a", "GET /"] {
             let stream = format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n");
             let request = with_request(stream.as_bytes(), |request| http::Request::<Bytes>::try_from(request).unwrap());

@@ -57,6 +57,7 @@ pub use response::{Chunk, Response, ResponseError};
 pub use status::Status;
 pub use trailers::Trailers;
 #[cfg(feature = "http-types")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http-types")))]
 pub use types::FieldError;
 pub use write::ResponseEncoder;
 

@@ -49,6 +49,7 @@ impl Reader {
         let Some(end) = self.end.find(input, self.limits.max_head)? else {
             // What is said of the request until its head is here, is not about the one before.
             self.head.is_head = false;
+            self.is_reading = self.end.has_begun();
             return Ok(None);
         };
         match input.as_slices().0.get(..end) {

@@ -50,6 +50,11 @@ impl HeadEnd {
         self.looked == 0
     }
 
+    /// Whether something has come but the empty lines before a request.
+    pub(super) fn has_begun(&self) -> bool {
+        self.at != At::Request
+    }
+
     /// Where the head at the front of `input` ends, behind its empty line.
     pub(crate) fn find(&mut self, input: Input<'_>, max: usize) -> Result<Option<usize>, HttpError> {
         let (first, second) = input.as_slices();

@@ -1,8 +1,8 @@
 //! To and from the types of the crate `http`, which other libraries speak of.
 
-use super::{Request, Response, Status, Version};
+use super::{Request, Response, Status, Trailers, Version};
 use ::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRANSFER_ENCODING};
-use ::http::{HeaderName, HeaderValue};
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use std::fmt;
 
@@ -61,15 +61,47 @@ impl TryFrom<Request<'_>> for ::http::Request<Bytes> {
     type Error = ::http::Error;
 
     fn try_from(request: Request<'_>) -> Result<::http::Request<Bytes>, ::http::Error> {
+        let body = Bytes::copy_from_slice(request.body());
+        Ok(::http::Request::<()>::try_from(request)?.map(|()| body))
+    }
+}
+
+/// The head of a request, such as that of a [`Part::Request`](super::Part::Request).
+///
+/// # Errors
+/// As those of a request with its body.
+impl TryFrom<Request<'_>> for ::http::Request<()> {
+    type Error = ::http::Error;
+
+    fn try_from(request: Request<'_>) -> Result<::http::Request<()>, ::http::Error> {
         let mut builder =
             ::http::Request::builder().method(request.method()).uri(request.target()).version(request.version().into());
         if let Some(fields) = builder.headers_mut() {
-            for (name, value) in request.headers() {
-                fields.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value)?);
-            }
+            append(fields, request.headers())?;
         }
-        builder.body(Bytes::copy_from_slice(request.body()))
+        builder.body(())
     }
+}
+
+/// The fields behind a body in chunks.
+///
+/// # Errors
+/// If that crate does not take a field that this library does.
+impl TryFrom<Trailers<'_>> for HeaderMap {
+    type Error = ::http::Error;
+
+    fn try_from(trailers: Trailers<'_>) -> Result<HeaderMap, ::http::Error> {
+        let mut fields = HeaderMap::new();
+        append(&mut fields, trailers.iter())?;
+        Ok(fields)
+    }
+}
+
+fn append<'a>(fields: &mut HeaderMap, from: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<(), ::http::Error> {
+    for (name, value) in from {
+        fields.try_append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value)?)?;
+    }
+    Ok(())
 }
 
 /// A response of the crate `http`, whose body is there as a whole and is lent. The length, the coding and the date are written anew
