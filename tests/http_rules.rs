@@ -635,7 +635,7 @@ const CONNECTIONS: &[Row] = &[
     ),
     (
         "RFC 9110, 10.1.1",
-        "who has the body waits for nothing",
+        "a peer that has sent its body waits for nothing",
         "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\nhello",
         HELLO,
     ),
@@ -1148,7 +1148,7 @@ fn only_a_peer_that_waits_with_a_body_is_told_to_go_on() {
     }
 }
 
-/// RFC 7239: who asks is told by proxies that are trusted, and by no others.
+/// RFC 7239: the client is told by proxies that are trusted, and by no others.
 #[test]
 fn clients_are_known_from_trusted_proxies_alone() {
     let trust =

@@ -298,7 +298,7 @@ fn each_client_behind_nginx_gets_its_own_answers() {
 
 #[test]
 #[ignore = "needs nginx"]
-fn a_slow_client_behind_nginx_gets_all_and_keeps_nobody_waiting() {
+fn a_slow_client_behind_nginx_gets_all_and_delays_no_other() {
     for buffering in ["on", "off"] {
         let (server, _events) = Server::start();
         let nginx = Nginx::before(&server.address, buffering);
@@ -321,7 +321,7 @@ fn a_slow_client_behind_nginx_gets_all_and_keeps_nobody_waiting() {
 
 #[test]
 #[ignore = "needs nginx"]
-fn a_client_that_goes_away_from_nginx_disturbs_no_other() {
+fn an_aborted_client_of_nginx_disturbs_no_other() {
     for buffering in ["on", "off"] {
         let (server, events) = Server::start();
         let nginx = Nginx::before(&server.address, buffering);

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The proxies in front of a server, and the field in which they say for whom they ask. What a request says in it is believed as far
-/// as it was written by them, because everybody can send such a field.
+/// as it was written by them, because any peer can send such a field.
 ///
 /// Name the field that your proxies write, and have them write it for each request. A proxy that writes the one passes the other on
 /// as its client has sent it, so never believe both.
@@ -87,12 +87,14 @@ impl Proxies {
         self.networks.iter().any(|(network, mask)| bits & mask == *network)
     }
 
-    /// Who asks: the peer, or for whom the peer asks, if it is a proxy that is trusted, and so on through all such proxies.
+    /// The client of a request: the peer, or if that is a trusted proxy, the client that the proxy names, and so on through all trusted
+    /// proxies.
     ///
     /// What a proxy that is trusted has written wrong, or keeps to itself (`for=unknown`, `for=_hidden`), is an unknown client, and
     /// not the proxy.
-    pub fn client<'a>(&self, peer: &Address, request: &Request<'a>) -> Client<'a> {
-        let client = Client { ip: peer.ip().map(|ip| ip.to_canonical()), port: peer.port(), ..Client::default() };
+    pub fn client<'a>(&self, peer: &Address, request: &Request<'a>) -> ClientInfo<'a> {
+        let client =
+            ClientInfo { ip: peer.ip().map(|ip| ip.to_canonical()), port: peer.port(), ..ClientInfo::default() };
         let is_trusted = match client.ip {
             Some(ip) => self.trusts(ip),
             None => self.trusts_unix && peer.is_unix(),
@@ -105,10 +107,10 @@ impl Proxies {
     }
 
     /// Goes through the elements of `Forwarded`, of which each proxy has appended one.
-    fn standard<'a>(&self, mut client: Client<'a>, request: &Request<'a>) -> Client<'a> {
+    fn standard<'a>(&self, mut client: ClientInfo<'a>, request: &Request<'a>) -> ClientInfo<'a> {
         let elements: Vec<&[u8]> = values(request, "forwarded").flat_map(members).collect();
         for element in elements.into_iter().rev() {
-            client = Client { is_forwarded: true, ..Client::of_element(element).unwrap_or_default() };
+            client = ClientInfo { is_forwarded: true, ..ClientInfo::of_element(element).unwrap_or_default() };
             if !client.ip.is_some_and(|ip| self.trusts(ip)) {
                 break;
             }
@@ -117,12 +119,12 @@ impl Proxies {
     }
 
     /// Goes through the addresses of `X-Forwarded-For`.
-    fn usual<'a>(&self, mut client: Client<'a>, request: &Request<'a>) -> Client<'a> {
+    fn usual<'a>(&self, mut client: ClientInfo<'a>, request: &Request<'a>) -> ClientInfo<'a> {
         let addresses: Vec<&[u8]> = values(request, "x-forwarded-for").flat_map(members).collect();
         let mut hops = 0;
         for address in addresses.into_iter().rev() {
             let (ip, port) = std::str::from_utf8(address).ok().and_then(usual_node).unzip();
-            client = Client { ip, port: port.flatten(), is_forwarded: true, ..Client::default() };
+            client = ClientInfo { ip, port: port.flatten(), is_forwarded: true, ..ClientInfo::default() };
             hops += 1;
             if !ip.is_some_and(|ip| self.trusts(ip)) {
                 break;
@@ -154,9 +156,9 @@ fn bits(ip: IpAddr) -> u128 {
     }
 }
 
-/// The one who asks: see [`Proxies::client`].
+/// The client of a request: see [`Proxies::client`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Client<'a> {
+pub struct ClientInfo<'a> {
     ip: Option<IpAddr>,
     port: Option<u16>,
     scheme: Option<Cow<'a, str>>,
@@ -164,7 +166,7 @@ pub struct Client<'a> {
     is_forwarded: bool,
 }
 
-impl<'a> Client<'a> {
+impl<'a> ClientInfo<'a> {
     /// Its address; an IPv4 address is never written as one of IPv6. `None` of a Unix socket, and where a proxy does not tell.
     pub fn ip(&self) -> Option<IpAddr> {
         self.ip
@@ -192,8 +194,8 @@ impl<'a> Client<'a> {
     }
 
     /// The client of an element of `Forwarded` (RFC 7239, section 4); `None` if it is none.
-    fn of_element(element: &'a [u8]) -> Option<Client<'a>> {
-        let (mut client, mut rest, mut has_for) = (Client::default(), element, false);
+    fn of_element(element: &'a [u8]) -> Option<ClientInfo<'a>> {
+        let (mut client, mut rest, mut has_for) = (ClientInfo::default(), element, false);
         loop {
             rest = trim(rest);
             if let [b';', behind @ ..] = rest {

@@ -48,7 +48,7 @@ mod write;
 pub use codec::{Http, RequestDecoder};
 pub use error::HttpError;
 pub use events::Event;
-pub use forwarded::{Client, NetworkError, Proxies};
+pub use forwarded::{ClientInfo, NetworkError, Proxies};
 pub use parts::{HttpParts, Part, PartDecoder};
 pub use reply::Reply;
 pub use request::Request;
