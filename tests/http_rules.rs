@@ -1091,6 +1091,37 @@ fn an_upgrade_to_websocket_in_http_1_0_is_a_request_like_any_other() {
     assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with("\r\n\r\nGET / h closes"), "{all}");
 }
 
+/// RFC 9110, section 9.3.2.
+#[cfg(feature = "websocket")]
+#[test]
+fn a_head_that_is_no_handshake_is_refused_without_a_body() {
+    use tiderace::websocket::{Message, WebSocket};
+
+    struct Page;
+
+    impl Handler for Page {
+        type Codec = WebSocket;
+
+        async fn on_message(&mut self, conn: &mut Conn<WebSocket>, _: Message<'_>) -> Result {
+            conn.send(&Response::text("page")).await
+        }
+    }
+
+    let server = serve(1, WebSocket::default(), || Page);
+    let mut peer = server.connect();
+    peer.write_all(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    let all = String::from_utf8(read_to_end(&mut peer)).unwrap();
+    assert!(all.starts_with("HTTP/1.1 426 ") && all.ends_with("\r\n\r\n"), "{all}");
+    // It is the refused request that counts, not the one before.
+    let server = serve(1, WebSocket::default().with_http(), || Page);
+    let mut peer = server.connect();
+    let refused = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n";
+    peer.write_all(format!("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n{refused}").as_bytes()).unwrap();
+    let all = String::from_utf8(read_to_end(&mut peer)).unwrap();
+    let (_, refusal) = all.split_once("HTTP/1.1 400 ").expect("a refusal");
+    assert!(!refusal.ends_with("\r\n\r\n"), "{all}");
+}
+
 /// RFC 9110, section 9.3.2: the response to a `HEAD` has no body, and a refusal is one.
 #[test]
 fn a_refused_head_is_answered_without_a_body() {

@@ -221,6 +221,7 @@ impl RequestDecoder {
     /// Answers a request that no handler sees, and closes.
     #[cfg(feature = "websocket")]
     pub(crate) fn respond(&mut self, response: Response<'_>, output: &mut Output<'_>) {
+        self.reader.exchange.is_head.set(self.reader.head.is_head);
         self.reader.exchange.respond(&response.close(), output);
     }
 
