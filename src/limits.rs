@@ -87,6 +87,21 @@ pub(crate) const WEBSOCKET_COMPRESSED: usize = 1024;
 #[cfg(feature = "websocket")]
 pub(crate) const WEBSOCKET_CONTROLS: u32 = 1000;
 
+/// Provisional responses (`1xx`) before the answer to a client's handshake. A server has use for one or two.
+#[cfg(feature = "websocket")]
+pub(crate) const WEBSOCKET_PROVISIONAL: u32 = 16;
+
+/// What a client keeps of the body of a refusal, and how long it waits for that: enough to say why.
+#[cfg(feature = "websocket")]
+pub(crate) const WEBSOCKET_REFUSAL: usize = 16 * 1024;
+#[cfg(feature = "websocket")]
+pub(crate) const WEBSOCKET_REFUSAL_TIME: Duration = Duration::from_secs(5);
+
+/// How long a server may be silent before its client gives it up. The client asks for a sign of life after half of it, which keeps
+/// the connection alive in most middleboxes, too.
+#[cfg(feature = "websocket")]
+pub(crate) const WEBSOCKET_CLIENT_IDLE: Duration = Duration::from_secs(60);
+
 /// What may be set as the longest body or message: beyond it, lengths and what is around them could no longer be added up.
 #[cfg(feature = "http")]
 pub(crate) const LONGEST: usize = isize::MAX as usize / 4;

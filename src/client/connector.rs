@@ -1,9 +1,9 @@
 //! Where to connect to, and how.
 
 use super::Backoff;
-use super::persistent::Client;
+use super::persistent::{Client, Dial};
 use super::race::race;
-use crate::connection::Handler;
+use crate::connection::{Handle, Handler, Session};
 use crate::error::{Error, Result};
 use crate::io::{AddressError, Endpoint, Purpose};
 use crate::limits;
@@ -169,7 +169,8 @@ impl Connector {
     where
         H::Codec: 'static,
     {
-        Client::start(self, codec, backoff, handler)
+        expect_current("Connector::serve");
+        Client::start(Plain { connector: self, codec, handler }, backoff)
     }
 
     async fn addresses(&self) -> Result<Vec<SockAddr>, AddressError> {
@@ -177,11 +178,6 @@ impl Connector {
             To::Endpoint(endpoint) => look_up(endpoint, Purpose::Connect).await,
             To::Addresses(addresses) => Ok(addresses.iter().map(|address| (*address).into()).collect()),
         }
-    }
-
-    #[cfg(feature = "websocket")]
-    pub(crate) fn limit(&self) -> Duration {
-        self.timeout
     }
 
     pub(super) fn address(&self) -> String {
@@ -193,5 +189,23 @@ impl Connector {
 
     fn failed(&self, source: io::Error) -> Error {
         Error::Connect { address: self.address(), source }
+    }
+}
+
+/// Makes connections of a protocol without a handshake.
+struct Plain<C, F> {
+    connector: Connector,
+    codec: C,
+    handler: F,
+}
+
+impl<H: Handler, F: FnMut() -> H + 'static> Dial<H> for Plain<H::Codec, F> {
+    async fn dial(&mut self) -> Result<(Session<H>, Handle<H::Codec>)> {
+        let stream = self.connector.connect().await?;
+        Session::over_stream(stream, &self.codec, (self.handler)(), None)
+    }
+
+    fn address(&self) -> String {
+        self.connector.address()
     }
 }

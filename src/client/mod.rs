@@ -8,3 +8,4 @@ mod race;
 pub use backoff::Backoff;
 pub use connector::{Connector, connect};
 pub use persistent::Client;
+pub(crate) use persistent::Dial;

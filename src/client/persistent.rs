@@ -1,6 +1,6 @@
 //! A client that connects again.
 
-use super::{Backoff, Connector};
+use super::Backoff;
 use crate::codec::Codec;
 use crate::connection::{Handle, Handler, Session, drive};
 use crate::error::{CloseReason, Error, Result};
@@ -12,7 +12,23 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// A client that stays connected; made by [`Connector::serve`]. Dropped, it goes on.
+/// How a client that stays connected makes its next connection.
+pub(crate) trait Dial<H: Handler>: 'static {
+    /// Makes a connection, and its handler.
+    async fn dial(&mut self) -> Result<(Session<H>, Handle<H::Codec>)>;
+
+    /// Where it goes to, for the log.
+    fn address(&self) -> String;
+
+    /// Whether another try would fail in the same way.
+    fn is_final(&self, error: &Error) -> bool {
+        let _ = error;
+        false
+    }
+}
+
+/// A client that stays connected; made by [`Connector::serve`](crate::Connector::serve), and by those of protocols with a handshake.
+/// Dropped, it goes on.
 pub struct Client<C: Codec> {
     state: Rc<State<C>>,
     task: JoinHandle<Result>,
@@ -27,17 +43,12 @@ struct State<C: Codec> {
 }
 
 impl<C: Codec + 'static> Client<C> {
+    /// To be called on a core.
     #[track_caller]
-    pub(super) fn start<H: Handler<Codec = C>>(
-        connector: Connector,
-        codec: C,
-        backoff: Backoff,
-        handler: impl FnMut() -> H + 'static,
-    ) -> Client<C> {
-        expect_current("Connector::serve");
+    pub(crate) fn start<H: Handler<Codec = C>>(dial: impl Dial<H>, backoff: Backoff) -> Client<C> {
         let (connection, closing, waiting) = (RefCell::default(), Cell::default(), Cell::default());
         let state = Rc::new(State { connection, closing, waiting });
-        let task = spawn_local(stay_connected(state.clone(), connector, codec, backoff, handler));
+        let task = spawn_local(stay_connected(state.clone(), dial, backoff));
         Client { state, task }
     }
 
@@ -84,18 +95,13 @@ impl<C: Codec> State<C> {
     }
 }
 
-async fn stay_connected<H: Handler>(
-    state: Rc<State<H::Codec>>,
-    connector: Connector,
-    codec: H::Codec,
-    backoff: Backoff,
-    mut handler: impl FnMut() -> H,
-) -> Result {
-    let core = expect_current("Connector::serve");
+async fn stay_connected<H: Handler>(state: Rc<State<H::Codec>>, mut dial: impl Dial<H>, backoff: Backoff) -> Result {
+    let core = expect_current("a client that stays connected");
     let mut failed = 0;
     loop {
-        let Some(connected) = state.unless_closing(connector.connect()).await else { return Ok(()) };
-        let failure = match connected.and_then(|stream| Session::over_stream(stream, &codec, handler())) {
+        let Some(connected) = state.unless_closing(dial.dial()).await else { return Ok(()) };
+        let failure = match connected {
+            Err(error) if dial.is_final(&error) => return Err(error),
             Err(error) => error,
             Ok((session, connection)) => {
                 let began = core.time();
@@ -117,7 +123,7 @@ async fn stay_connected<H: Handler>(
         };
         failed += 1;
         let Some(pause) = backoff.pause(failed) else { return Err(failure) };
-        tracing::info!(to = connector.address(), error = format_args!("{failure:#}"), ?pause, "connecting again");
+        tracing::info!(to = dial.address(), error = format_args!("{failure:#}"), ?pause, "connecting again");
         if state.unless_closing(sleep(pause)).await.is_none() {
             return Ok(());
         }

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::net::{Flag, Link, Stream};
 use crate::runtime::spawn_local;
 use std::rc::Rc;
+use std::time::Duration;
 
 impl Stream {
     /// Gives the connection a handler, which is called as a server's is, until the connection ends. For a client that was
@@ -45,18 +46,37 @@ impl Stream {
     /// }
     /// ```
     pub fn serve<H: Handler>(self, codec: H::Codec, handler: H) -> Result<Handle<H::Codec>> {
-        let (session, handle) = Session::over_stream(self, &codec, handler)?;
+        self.serve_within(&codec, handler, None)
+    }
+
+    /// The same, of a peer that may be silent for so long.
+    pub(crate) fn serve_within<H: Handler>(
+        self,
+        codec: &H::Codec,
+        handler: H,
+        idle: Option<Duration>,
+    ) -> Result<Handle<H::Codec>> {
+        let (session, handle) = Session::over_stream(self, codec, handler, idle)?;
         spawn_local(drive(session)).detach();
         Ok(handle)
     }
 }
 
 impl<H: Handler> Session<H> {
-    /// Takes a stream over, on its core.
-    pub(crate) fn over_stream(stream: Stream, codec: &H::Codec, handler: H) -> Result<(Session<H>, Handle<H::Codec>)> {
+    /// Takes a stream over, on its core. Its peer may be silent for `idle`, if that is a time.
+    pub(crate) fn over_stream(
+        stream: Stream,
+        codec: &H::Codec,
+        handler: H,
+        idle: Option<Duration>,
+    ) -> Result<(Session<H>, Handle<H::Codec>)> {
         let settings = Rc::new(Settings::of_core(&stream.core()));
         let admitted = ConnectionLimits::default().admit().expect("no limits are kept by all");
-        Session::over_admitted(stream, codec, handler, settings, admitted)
+        let (session, handle) = Session::over_admitted(stream, codec, handler, settings, admitted)?;
+        if idle.is_some() {
+            session.conn.link.set_idle_timeout(idle);
+        }
+        Ok((session, handle))
     }
 
     /// Takes a stream over that has been let in, on its core, with all that is set for it.

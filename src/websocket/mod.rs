@@ -41,7 +41,7 @@ mod message;
 mod requests;
 mod shared;
 
-pub use client::{HandshakeError, Opened, WebSocketConnector};
+pub use client::{Answer, HandshakeError, Opened, ServerRefusal, UrlError, WebSocketConnector};
 pub use codec::WebSocket;
 pub use decoder::WebSocketDecoder;
 pub use deflate::Deflate;
