@@ -35,6 +35,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
+//! | `gzip` | `Response::gzip`: responses that are compressed where the peer takes that |
 //! | `http` | the module `http`: HTTP/1.1 for servers |
 //! | `http-types` | requests and responses of HTTP from and to the types of the crate `http` |
 //! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |

@@ -73,6 +73,15 @@ pub(crate) const HTTP_IDLE: Duration = Duration::from_secs(75);
 #[cfg(feature = "http")]
 pub(crate) const HTTP_HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// Parts of a representation that one request may ask for: what readers of documents and of archives ask for, and no more
+/// (RFC 9110, section 17.15).
+#[cfg(feature = "http")]
+pub(crate) const HTTP_RANGES: usize = 16;
+
+/// Shorter bodies fit into one packet as they are, and are not worth the time that it takes to compress them.
+#[cfg(feature = "gzip")]
+pub(crate) const HTTP_COMPRESSED: usize = 1024;
+
 /// A WebSocket's message, and its fragments.
 #[cfg(feature = "websocket")]
 pub(crate) const WEBSOCKET_MESSAGE: usize = 1024 * 1024;

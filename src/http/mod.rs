@@ -22,16 +22,22 @@
 //! }
 //! ```
 
+mod accept;
 mod chunks;
 mod codec;
+#[cfg(feature = "gzip")]
+mod compress;
+mod conditional;
 mod error;
 mod events;
 mod exchange;
 mod fields;
 mod forwarded;
+mod getters;
 mod head;
 mod host;
 mod parts;
+mod ranges;
 mod reader;
 mod reply;
 mod request;
@@ -46,10 +52,12 @@ mod types;
 mod write;
 
 pub use codec::{Http, RequestDecoder};
+pub use conditional::{EntityTag, Precondition, Validators};
 pub use error::HttpError;
 pub use events::Event;
 pub use forwarded::{ClientInfo, NetworkError, Proxies};
 pub use parts::{HttpParts, Part, PartDecoder};
+pub use ranges::{Ranges, content_range, unsatisfied_range};
 pub use reply::Reply;
 pub use request::Request;
 pub use responder::{Answering, BodySender, Responder};
