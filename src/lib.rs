@@ -35,6 +35,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `blocking` | `spawn_blocking`: work that blocks, on a bounded pool of threads |
+//! | `files` | the module `files`: a folder over HTTP, with conditions and ranges |
 //! | `gzip` | `Response::gzip`: responses that are compressed where the peer takes that |
 //! | `http` | the module `http`: HTTP/1.1 for servers |
 //! | `http-types` | requests and responses of HTTP from and to the types of the crate `http` |
@@ -51,6 +52,9 @@ mod client;
 pub mod codec;
 mod connection;
 mod error;
+#[cfg(feature = "files")]
+#[cfg_attr(docsrs, doc(cfg(feature = "files")))]
+pub mod files;
 mod framed;
 mod group;
 #[cfg(feature = "http")]

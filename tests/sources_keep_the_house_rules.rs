@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 12] = [
     &["error", "net", "protobuf", "resp"],
     &["connection", "framed", "signal"],
     &["http"],
-    &["metrics"],
+    &["files", "metrics"],
     &["client", "group"],
     &["server"],
     &["websocket"],

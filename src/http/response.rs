@@ -297,7 +297,7 @@ impl<'a> Chunk<'a> {
 
 impl Chunk<'static> {
     /// So many bytes of a [sized](Response::sized) body have gone by [`Conn::send_file`](crate::Conn::send_file).
-    #[allow(dead_code, reason = "for bodies that are files")]
+    #[cfg(feature = "files")]
     pub(crate) fn passed(bytes: u64) -> Chunk<'static> {
         Chunk { bytes: &[], is_last: false, passed: bytes }
     }

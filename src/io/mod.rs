@@ -6,6 +6,8 @@ mod address;
 mod address_error;
 mod affinity;
 mod batch;
+#[cfg(feature = "files")]
+mod beneath;
 mod clock;
 mod datagram;
 mod descriptor;
@@ -29,6 +31,8 @@ pub use peer::Peer;
 
 pub(crate) use affinity::{Affinity, Pinned, pin_thread, processors};
 pub(crate) use batch::Batch;
+#[cfg(feature = "files")]
+pub(crate) use beneath::{Folder, Opened};
 #[cfg(feature = "http")]
 pub(crate) use clock::wall_time;
 pub(crate) use clock::{Clock, Nanos, nanos, processor_time};
