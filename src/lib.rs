@@ -129,6 +129,9 @@ mod book {
     #[cfg(feature = "http")]
     #[doc = include_str!("../book/src/http.md")]
     struct Http;
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../book/src/files.md")]
+    struct Files;
     #[cfg(feature = "protobuf")]
     #[doc = include_str!("../book/src/protobuf.md")]
     struct Protobuf;

@@ -342,6 +342,25 @@ fn events_tells_all_what_one_says() {
     expect(&mut behind, "id: 2\ndata: two\n\n\r\n");
 }
 
+#[cfg(all(feature = "files", feature = "gzip"))]
+#[test]
+fn files_serves_its_folder_and_logs_what_it_served() {
+    let mut process = example("files", &["--folder", concat!(env!("CARGO_MANIFEST_DIR"), "/examples"), "--cores", "1"]);
+    let mut client = Client::of(&process.address());
+    client.say("GET /files.rs HTTP/1.1\r\nHost: h\r\nRange: bytes=0-18\r\n\r\n");
+    client.say("GET /api/numbers HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n");
+    let mut all = Vec::new();
+    client.0.read_to_end(&mut all).unwrap();
+    let all = String::from_utf8_lossy(&all);
+    assert!(
+        all.starts_with("HTTP/1.1 206 ") && all.contains("\r\n\r\n//! Serves a folderHTTP/1.1 200 OK\r\n"),
+        "{all}"
+    );
+    assert!(all.contains("\r\nContent-Encoding: gzip\r\n"), "{all}");
+    process.line_with("127.0.0.1 \"GET /files.rs\" 206 19 0.");
+    process.line_with("127.0.0.1 \"GET /api/numbers\" 200 ");
+}
+
 #[cfg(feature = "websocket")]
 #[test]
 fn ws_client_and_ws_echo_talk_to_each_other() {

@@ -155,6 +155,7 @@ mod gzip {
                 "/lent" => Response::with_body("application/vnd.api+json; v=1", text().into_bytes()),
                 "/tagged" => Response::html(text()).header("ETag", "\"v1\"").header("Vary", "Cookie"),
                 "/weak" => Response::html(text()).header("etag", "W/\"v1\"").header("vary", "Cookie, accept-encoding"),
+                "/declared" => Response::text(text()).header("Content-Length", &text().len().to_string()),
                 "/short" => Response::text("short"),
                 "/image" => Response::with_body("image/png", text().into_bytes()),
                 "/noise" => Response::with_body("text/plain", &noise[..]),
@@ -185,7 +186,7 @@ mod gzip {
     #[test]
     fn body_is_compressed_where_the_peer_prefers_it() {
         let server = serve(1, Http::default(), || Compressed);
-        for path in ["/text", "/lent", "/tagged", "/weak", "/missing"] {
+        for path in ["/text", "/lent", "/tagged", "/weak", "/declared", "/missing"] {
             let (_, head, body) = get(&server, path, "Accept-Encoding: gzip\r\n");
             assert!(head.contains("\r\nContent-Encoding: gzip\r\n"), "{head}");
             assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");

@@ -587,6 +587,36 @@ fn codec_of_parts_serves_files_too() {
     }
 }
 
+/// A page and its sockets have one port, and the page may be a file.
+#[cfg(feature = "websocket")]
+#[test]
+fn codec_of_websockets_serves_files_too() {
+    use tiderace::websocket::{Message, WebSocket};
+
+    struct Page(Files);
+
+    impl Handler for Page {
+        type Codec = WebSocket;
+
+        async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+            if let Message::Http(request) = message {
+                self.0.serve(conn, &request).await?;
+            }
+            Ok(())
+        }
+    }
+
+    let trial = trial(|files| files);
+    let files = Files::new(trial.root()).unwrap();
+    let server = serve(1, WebSocket::default().with_http(), move || Page(files.clone()));
+    let mut stream = server.connect();
+    for _ in 0..3 {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\nHEAD /a.txt HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        assert_eq!(Answer::read(&mut stream, false).text(), "<p>the first page");
+        assert_eq!(Answer::read(&mut stream, true).get("Content-Length"), Some("10"));
+    }
+}
+
 #[test]
 fn file_without_permission_is_forbidden() {
     use std::os::unix::fs::PermissionsExt;

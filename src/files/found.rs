@@ -70,7 +70,7 @@ impl Files {
         let opened = self.open(&name).await.map_err(|error| status_of(&error, &name))?;
         let kind = opened.metadata.file_type();
         if kind.is_dir() && !is_folder && self.settings.index.is_some() {
-            return Ok(Answer::Head(redirect(request)));
+            return Ok(Answer::Head(redirect(request, path)));
         }
         if !kind.is_file() {
             return Err(Status::NOT_FOUND);
@@ -172,9 +172,10 @@ fn etag(metadata: &Metadata, is_gzip: bool) -> EntityTag {
 }
 
 /// To the same path with a slash at its end, so that links of the page are relative to the folder.
-fn redirect(request: &Request<'_>) -> Response<'static> {
-    let (path, query) = (request.path(), request.query());
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+fn redirect(request: &Request<'_>, path: &str) -> Response<'static> {
+    // The path that was served may be what is left of the request's behind a prefix.
+    let path = if request.path().ends_with(path) { request.path() } else { path };
+    let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
     // Two slashes at the front would make the path another host's (RFC 3986, section 4.2). A backslash is one to browsers.
     let path = path.trim_start_matches(['/', '\\']);
     let status = Status::MOVED_PERMANENTLY;

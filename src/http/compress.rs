@@ -53,7 +53,8 @@ impl<'a> Response<'a> {
             _ => None,
         };
         if let Some(compressed) = compressed {
-            self.content = Content::Shared(compressed.into());
+            // A length that was said was that of the plain body.
+            (self.content, self.declared) = (Content::Shared(compressed.into()), None);
             self = self.header("Content-Encoding", "gzip");
         }
         self

@@ -154,7 +154,7 @@ mod tests {
         for leaves in ["out", "absolute", "up/secret", "../secret", "/etc/passwd", "none", "a/b/file/x"] {
             assert_eq!(read(folder.open_slowly(leaves.as_bytes())), None, "{leaves}");
             assert_eq!(read(folder.walk(leaves.as_bytes())), None, "{leaves}");
-            assert!(!folder.open_at_once(leaves.as_bytes()).is_some_and(|opened| opened.is_ok()), "{leaves}");
+            assert!(folder.open_at_once(leaves.as_bytes()).is_none_or(|opened| opened.is_err()), "{leaves}");
         }
         assert_eq!(read(folder.open_slowly(b"a/b/file")).as_deref(), Some("inside"));
         assert_eq!(read(folder.walk(b"a/b/file")).as_deref(), Some("inside"));
