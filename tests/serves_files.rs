@@ -182,6 +182,14 @@ fn file_is_sent_with_its_type_length_and_validators() {
 }
 
 #[test]
+fn folder_that_is_not_there_is_named() {
+    let error = Files::new("/no/such/folder").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    assert!(error.to_string().contains("/no/such/folder"), "{error}");
+    assert!(Files::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).is_err(), "no folder");
+}
+
+#[test]
 fn head_has_the_fields_of_the_get_and_no_body() {
     let trial = trial(|files| files);
     for path in ["/a.txt", "/", "/empty.txt", "/none", "/sub"] {

@@ -92,7 +92,11 @@ impl Files {
     pub fn new(folder: impl AsRef<Path>) -> io::Result<Files> {
         let settings =
             Settings { index: Some("index.html".into()), dotfiles: false, precompressed: false, cache_control: None };
-        Ok(Files { folder: Arc::new(Folder::open(folder.as_ref())?), settings: Arc::new(settings) })
+        let folder = folder.as_ref();
+        let opened = Folder::open(folder).map_err(|error| {
+            io::Error::new(error.kind(), format!("expected a folder at {}: {error}", folder.display()))
+        })?;
+        Ok(Files { folder: Arc::new(opened), settings: Arc::new(settings) })
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Files {
@@ -166,8 +170,12 @@ impl Files {
         C: Codec,
         C::Encoder: for<'a> Encoder<Response<'a>> + for<'a> Encoder<Chunk<'a>>,
     {
-        let answer = self.answer(request, path).await;
-        send::send(conn, request, answer).await
+        // Boxed: its future would be a part of every handler's, and so of every idle connection.
+        Box::pin(async {
+            let answer = self.answer(request, path).await;
+            send::send(conn, request, answer).await
+        })
+        .await
     }
 
     /// Like [`serve_path`](Files::serve_path), but sends nothing and returns `None` where the answer would be `404`: it is for the
@@ -188,9 +196,12 @@ impl Files {
         C: Codec,
         C::Encoder: for<'a> Encoder<Response<'a>> + for<'a> Encoder<Chunk<'a>>,
     {
-        match self.answer(request, path).await {
-            Answer::Refused(Status::NOT_FOUND) => Ok(None),
-            answer => send::send(conn, request, answer).await.map(Some),
-        }
+        Box::pin(async {
+            match self.answer(request, path).await {
+                Answer::Refused(Status::NOT_FOUND) => Ok(None),
+                answer => send::send(conn, request, answer).await.map(Some),
+            }
+        })
+        .await
     }
 }

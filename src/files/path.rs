@@ -141,4 +141,20 @@ mod tests {
         assert!(Wanted::read("/.git/config", true).is_ok());
         assert!(Wanted::read("/..", true).is_err() && Wanted::read("/.", true).is_err());
     }
+
+    proptest::proptest! {
+        /// Whatever is asked for: each segment of what is opened is the name of a file that is not hidden.
+        #[test]
+        fn segments_are_names(path in "(/|//|%2[eEfF5]|%00|%|\\.|\\.\\.|a|%C3%BC|%5c|[ -~]){0,12}") {
+            let Ok(wanted) = Wanted::read(&format!("/{path}"), false) else { return Ok(()) };
+            if wanted.path.is_empty() {
+                return Ok(());
+            }
+            for (at, name) in wanted.path.split(|byte| *byte == b'/').enumerate() {
+                assert!(!name.is_empty() && !name.contains(&0));
+                assert!(name[0] != b'.' || at == 0 && name == b".well-known");
+            }
+            assert_eq!(wanted.path.iter().filter(|byte| **byte == b'/').count() + 1, path.trim_end_matches('/').split('/').count());
+        }
+    }
 }
