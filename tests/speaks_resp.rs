@@ -9,7 +9,7 @@ use std::io::Write;
 use support::stream::{always, decode};
 use support::*;
 use tiderace::codec::{Codec, Decoder, Encoder, Input, encode_to_vec};
-use tiderace::resp::{Command, Commands, Replies, Reply, RespError, Value, Version};
+use tiderace::resp::{Attributed, Command, Commands, Replies, Reply, RespError, Value, Version};
 use tiderace::{CloseReason, Conn, Handler, Result};
 
 fn show_command(command: Command<'_>) -> String {
@@ -31,6 +31,7 @@ fn show_value(value: Value<'_>) -> String {
         Value::Set(values) => format!("~[{}]", all(values)),
         Value::Push(values) => format!(">[{}]", all(values)),
         Value::Map(values) => format!("{{{}}}", all(values)),
+        Value::Attributed(both) => format!("|{{{}}}{}", all(both.attributes()), show_value(both.value())),
         other => format!("{other:?}"),
     }
 }
@@ -42,7 +43,14 @@ fn show_reply(reply: &Reply<'_>) -> String {
         Reply::Error(text) => format!("{:?}", Value::Error(text.as_bytes())),
         Reply::Integer(number) => format!("{:?}", Value::Integer(*number)),
         Reply::Bulk(bytes) => format!("{:?}", Value::Bulk(bytes)),
-        Reply::Null => format!("{:?}", Value::Null),
+        Reply::BlobError(bytes) => format!("{:?}", Value::Error(bytes)),
+        Reply::Verbatim(format, text) => format!("{:?}", Value::Verbatim(*format, text.as_bytes())),
+        Reply::BigNumber(digits) => format!("{:?}", Value::BigNumber(digits.as_bytes())),
+        Reply::Null | Reply::NullArray => format!("{:?}", Value::Null),
+        Reply::Attributed(both) => {
+            let flat: Vec<Reply<'_>> = both.attributes.iter().flat_map(|(key, value)| [*key, *value]).collect();
+            format!("|{{{}}}{}", all(&flat), show_reply(&both.reply))
+        }
         Reply::Boolean(yes) => format!("{:?}", Value::Boolean(*yes)),
         Reply::Double(number) => format!("{:?}", Value::Double(*number)),
         Reply::Array(replies) => format!("[{}]", all(replies)),
@@ -140,6 +148,63 @@ fn replies_survive_every_cut_in_both_versions() {
 }
 
 #[test]
+fn types_of_version_3_survive_every_cut() {
+    let popular =
+        Attributed { attributes: &[(Reply::Simple("key-popularity"), Reply::Double(0.5))], reply: Reply::Bulk(b"v") };
+    let inner = [Reply::Attributed(&popular), Reply::NullArray, Reply::BigNumber("-12345678901234567890123")];
+    let about = Attributed {
+        attributes: &[(Reply::Verbatim(*b"txt", "ttl"), Reply::Array(&inner))],
+        reply: Reply::Set(&inner),
+    };
+    let replies = [
+        Reply::Verbatim(*b"mkd", "# a\r\n\u{e4}"),
+        Reply::Verbatim(*b"txt", ""),
+        Reply::BlobError(b"ERR two\r\nlines"),
+        Reply::BlobError(b""),
+        Reply::Attributed(&about),
+        Reply::BigNumber("7"),
+        Reply::Push(&inner),
+    ];
+    let (_, mut encoder) = Commands::default().version(Version::Resp3).halves();
+    let stream: Vec<u8> = replies.iter().flat_map(|reply| encode_to_vec(&mut encoder, reply).unwrap()).collect();
+    let shown: Vec<String> = replies.iter().map(show_reply).collect();
+    assert!(shown[4].starts_with("|{Verbatim"), "{}", shown[4]);
+    always(&Replies::default().show_attributes(), &stream, &shown, show_value);
+    // A client that has not asked for attributes gets the values without them.
+    let without: Vec<String> = shown
+        .iter()
+        .map(|shown| {
+            let value = shown.strip_prefix("|{").and_then(|_| shown.find("}~[")).map_or(0, |at| at + 1);
+            shown[value..].replace(&format!("|{{{:?},Double(0.5)}}", Value::Simple(b"key-popularity")), "")
+        })
+        .collect();
+    always(&Replies::default(), &stream, &without, show_value);
+    assert_eq!(
+        without[4],
+        format!("~[{:?},Null,{:?}]", Value::Bulk(b"v"), Value::BigNumber(b"-12345678901234567890123"))
+    );
+    // Several attributes in a row are about the same value.
+    let row = b"|1\r\n+a\r\n:1\r\n|1\r\n+b\r\n:2\r\n#f\r\n:3\r\n";
+    let last = format!("|{{{:?},Integer(2)}}Boolean(false)", Value::Simple(b"b"));
+    always(&Replies::default().show_attributes(), row, &[last, "Integer(3)".to_owned()], show_value);
+}
+
+#[test]
+fn types_of_version_3_have_a_form_in_version_2() {
+    let (_, mut encoder) = Commands::default().halves();
+    let mut old = |reply: &Reply<'_>| encode_to_vec(&mut encoder, reply).map(|bytes| String::from_utf8(bytes).unwrap());
+    assert_eq!(old(&Reply::NullArray).unwrap(), "*-1\r\n");
+    assert_eq!(old(&Reply::Verbatim(*b"txt", "a\nb")).unwrap(), "$3\r\na\nb\r\n");
+    assert_eq!(old(&Reply::BigNumber("+12")).unwrap(), "$3\r\n+12\r\n");
+    assert_eq!(old(&Reply::BlobError(b"ERR two\r\nlines")).unwrap(), "-ERR two  lines\r\n");
+    let both = Attributed { attributes: &[(Reply::Null, Reply::Null)], reply: Reply::Integer(1) };
+    assert_eq!(old(&Reply::Attributed(&both)).unwrap(), ":1\r\n");
+    for wrong in ["", "-", "1.5", "1 ", "x", "+-1", "1\r\n"] {
+        assert_eq!(old(&Reply::BigNumber(wrong)), Err(RespError::Malformed { kind: b'(' }), "{wrong:?}");
+    }
+}
+
+#[test]
 fn what_only_servers_say_is_understood() {
     let stream = b"(123456789012345678901234567890\r\n=8\r\ntxt:word\r\n!5\r\nERR x\r\n*-1\r\n$-1\r\n|1\r\n+ttl\r\n:3\r\n*2\r\n|1\r\n+a\r\n*1\r\n:1\r\n:7\r\n#t\r\n";
     let expected = [
@@ -162,6 +227,79 @@ fn commands_are_typed_as_well() {
     always(&Commands::default(), stream, &expected, show_command);
 }
 
+#[test]
+fn inline_quotations_begin_anywhere_and_end_words() {
+    let stream = b"PING a\"b c\"\r\nSET 'it\\'s' \"\\x41\\n\\r\\t\\b\\a\\q\\x4\"\nPING\r\r\n\x0b\x0cGET a\x0c\x0b\n\"\" \"'\"\r\n";
+    let expected = ["PING|ab c", "SET|it\\'s|A\\n\\r\\t\\x08\\x07qx4", "PING", "GET|a\\x0c\\x0b", "|\\'"];
+    always(&Commands::default(), stream, &expected.map(str::to_owned), show_command);
+}
+
+#[test]
+fn inline_http_request_closes_without_a_word() {
+    let (sender, closed) = events();
+    let server = serve(1, Commands::default(), move || Listener(sender.clone()));
+    for (request, before) in [
+        (&b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\nSET x 1\r\n"[..], &b""[..]),
+        (b"post\r\nSET x 1\r\n", b""),
+        (b"\r\n \"POST\" /\r\nSET x 1\r\n", b""),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nSET x 1\r\n", b"$3\r\nGET\r\n"),
+        (b"PUT / HTTP/1.1\r\nhost:localhost\r\n\r\nSET x 1\r\n", b"$3\r\nPUT\r\n"),
+    ] {
+        let mut stream = server.connect();
+        stream.write_all(request).unwrap();
+        assert_eq!(read_to_end(&mut stream), before, "{:?}", request.escape_ascii().to_string());
+        let reason = closed.next();
+        assert!(reason.contains("HTTP request") && reason.contains("web page"), "{reason}");
+    }
+    // Names that only resemble them are commands, and an array is not what a web page sends.
+    let stream = b"POSTS\r\nHost\r\n*1\r\n$4\r\nPOST\r\n";
+    always(&Commands::default(), stream, &["POSTS", "Host", "POST"].map(str::to_owned), show_command);
+}
+
+#[test]
+fn inline_commands_are_refused_where_only_arrays_are_taken() {
+    let codec = Commands::default().no_inline();
+    for line in [&b"PING\r\n"[..], b"\r\n", b"POST / HTTP/1.1\r\n", b" "] {
+        let refused = decode(&codec, line, &[], usize::MAX, show_command).unwrap_err();
+        assert_eq!(refused, RespError::Type { expected: Some(b'*'), found: line[0] });
+    }
+    always(&codec, b"*0\r\n*1\r\n$4\r\nPING\r\n*-1\r\n", &["PING".to_owned()], show_command);
+}
+
+#[test]
+fn limit_on_a_command_is_exact_however_it_arrives() {
+    let short = b"*2\r\n$4\r\nECHO\r\n$2\r\nab\r\n".to_vec();
+    let long = [&b"*2\r\n$4\r\nECHO\r\n$200\r\n"[..], &[b'x'; 200], b"\r\n"].concat();
+    let empty = b"*2\r\n$4\r\nECHO\r\n$0\r\n\r\n".to_vec();
+    for command in [short, long, empty, b"ECHO 'a b'\r\n".to_vec(), b"*0\r\n".to_vec()] {
+        let shown = command.escape_ascii().to_string();
+        let run = |max: usize, cuts: &[usize], seam: usize| {
+            decode(&Commands::default().max_command(max), &command, cuts, seam, show_command).map(|taken| taken.len())
+        };
+        let each: Vec<usize> = (0..command.len()).collect();
+        let expected = usize::from(command != b"*0\r\n");
+        for cut in 0..command.len() {
+            for (cuts, seam) in [(&[cut][..], usize::MAX), (&[], cut), (&each, cut)] {
+                assert_eq!(run(command.len(), cuts, seam), Ok(expected), "{shown} {cut}");
+                let refused = run(command.len() - 1, cuts, seam);
+                assert!(
+                    matches!(refused, Err(RespError::TooLong { .. } | RespError::LineTooLong { .. })),
+                    "{shown} {cut}: {refused:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_command_is_not_sent() {
+    let mut client = Replies::default();
+    assert_eq!(encode_to_vec(&mut client, &[] as &[&str]), Err(RespError::Empty));
+    assert_eq!(encode_to_vec(&mut client, &[""; 0]), Err(RespError::Empty));
+    // A name may be empty, because a server answers that.
+    assert_eq!(encode_to_vec(&mut client, &[""]).unwrap(), b"*1\r\n$0\r\n\r\n");
+}
+
 struct Listener(std::sync::mpsc::Sender<String>);
 
 impl Handler for Listener {
@@ -177,32 +315,72 @@ impl Handler for Listener {
 }
 
 #[test]
-fn who_breaks_the_protocol_is_told_and_closed_and_nobody_else() {
+fn breach_of_the_protocol_is_told_in_the_words_of_redis() {
     let (sender, closed) = events();
     let codec = Commands::default().max_command(1024).max_arguments(8);
     let server = serve(1, codec, move || Listener(sender.clone()));
     let mut other = server.connect();
-    for (wrong, why) in [
-        ("*1\r\n$99999999999\r\n", "at most 1024 bytes, found 99999999999"),
-        ("*1\r\n$99999999999999999999\r\n", "a length"),
-        ("*9\r\n", "at most 8 arguments, found 9"),
-        ("*1\r\n:4\r\n", "expected '$', found ':'"),
-        ("*1\r\n$-2\r\n", "a length"),
-        ("*x\r\n", "a length"),
-        ("*\r\n", "a length"),
-        ("*00000000000000000000000000000001\r\n", "a length"),
-        ("*1\r\n$4\rPING\r\n", "a carriage return"),
-        ("*1\r\n$3\r\nPING\r\n", "a carriage return"),
-        ("GET \"x\n", "balanced quotes"),
+    let count = ("invalid multibulk length", "a count of arguments");
+    let length = ("invalid bulk length", "a length");
+    let quotes = ("unbalanced quotes in request", "balanced quotes");
+    let many = "1".repeat(1100);
+    for (wrong, (told, logged)) in [
+        ("*1\r\n$99999999999\r\n", (length.0, "at most 1024 bytes, found 99999999999")),
+        ("*1\r\n$99999999999999999999\r\n", length),
+        ("*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$-10\r\n", length),
+        ("*1\r\n$-1\r\n", length),
+        ("*1\r\n$-0\r\n", length),
+        ("*1\r\n$+4\r\nPING\r\n", length),
+        ("*1\r\n$04\r\nPING\r\n", length),
+        ("*1\r\n$004\r\nPING\r\n", length),
+        ("*1\r\n$00\r\n\r\n", length),
+        ("*1\r\n$ 4\r\nPING\r\n", length),
+        ("*1\r\n$4 \r\nPING\r\n", length),
+        ("*1\r\n$\r\n", length),
+        ("*1\r\n$words\r\n", length),
+        ("*9\r\n", (count.0, "at most 8 arguments, found 9")),
+        ("*3000000000\r\n", count),
+        ("*99999999999999999999\r\n", count),
+        ("*+1\r\n$4\r\nPING\r\n", count),
+        ("*01\r\n$4\r\nPING\r\n", count),
+        ("*-0\r\n", count),
+        ("*-01\r\n", count),
+        ("*--1\r\n", count),
+        ("*x\r\n", count),
+        ("*\r\n", count),
+        ("*1\n$4\r\nPING\r\n", count),
+        (&format!("*{many}"), ("too big mbulk count string", "the end of a line within 1024 bytes")),
+        (&format!("*1\r\n${many}"), ("too big bulk count string", "the end of a line within 1024 bytes")),
+        (&many, ("too big inline request", "the end of a line within 1024 bytes")),
+        ("*1\r\n:4\r\n", ("expected '$', got ':'", "expected '$', found ':'")),
+        ("*1\r\nfoo\r\n", ("expected '$', got 'f'", "expected '$', found 'f'")),
+        ("*2\r\n$3\r\nGET\r\nx\r\n", ("expected '$', got 'x'", "expected '$', found 'x'")),
+        ("*1\r\n\r\n", ("expected '$', got ' '", "expected '$', found '\\r'")),
+        ("GET \"x\n", quotes),
+        ("GET 'x\r\n", quotes),
+        ("GET \"x\"y\r\n", quotes),
+        ("set \"\"\"key\"\"\" value\r\n", quotes),
+        // What Redis does not check.
+        ("*1\r\n$4\rPING\r\n", ("a carriage return", "a carriage return")),
+        ("*1\r\n$3\r\nPING\r\n", ("a carriage return", "a carriage return")),
+        ("\0AAAA\r\n", ("a NUL byte", "a NUL byte")),
     ] {
         let mut stream = server.connect();
         stream.write_all(b"*1\r\n$4\r\nPING\r\n").unwrap();
         stream.write_all(wrong.as_bytes()).unwrap();
-        let told = String::from_utf8(read_to_end(&mut stream)).unwrap();
-        assert!(told.starts_with("$4\r\nPING\r\n-ERR Protocol error: ") && told.contains(why), "{wrong:?}: {told:?}");
-        assert!(told.ends_with("\r\n"), "{told:?}");
-        assert!(closed.next().contains(why), "{wrong:?}");
+        let heard = String::from_utf8(read_to_end(&mut stream)).unwrap();
+        assert!(
+            heard.starts_with("$4\r\nPING\r\n-ERR Protocol error: ") && heard.contains(told),
+            "{wrong:?}: {heard:?}"
+        );
+        assert!(heard.ends_with("\r\n") && heard.lines().count() == 3, "{heard:?}");
+        assert!(closed.next().contains(logged), "{wrong:?}");
     }
+    // Any byte may be found, even one that is no text.
+    let mut stream = server.connect();
+    stream.write_all(b"*1\r\n\xff").unwrap();
+    assert_eq!(read_to_end(&mut stream), b"-ERR Protocol error: expected '$', got '\xff'\r\n");
+    closed.next();
     // One that never ends, of either shape.
     for endless in [&b"x"[..], b"*1\r\n$1000\r\n"] {
         let mut stream = server.connect();
@@ -225,6 +403,13 @@ fn clients_refuse_what_is_no_reply() {
     assert_eq!(refused(codec, b"*1\r\n:x\r\n"), RespError::Malformed { kind: b':' });
     assert_eq!(refused(codec, b"#x\r\n"), RespError::Malformed { kind: b'#' });
     assert_eq!(refused(codec, b"=2\r\nab\r\n"), RespError::Malformed { kind: b'=' });
+    assert_eq!(refused(codec, b"_x\r\n"), RespError::Malformed { kind: b'_' });
+    for wrong in ["(\r\n", "(-\r\n", "(1.0\r\n", "(1a\r\n"] {
+        assert_eq!(refused(codec, wrong.as_bytes()), RespError::Malformed { kind: b'(' });
+    }
+    for wrong in ["$+1\r\na\r\n", "$01\r\na\r\n", "$-0\r\n", "*+1\r\n:1\r\n", "*01\r\n:1\r\n", "$-2\r\n", "%-1\r\n"] {
+        assert_eq!(refused(codec, wrong.as_bytes()), RespError::Length, "{wrong:?}");
+    }
     assert_eq!(refused(codec, b"+a\n"), RespError::LineEnd);
     assert_eq!(refused(codec, b"$1\r\nab\r\n"), RespError::LineEnd);
     assert_eq!(refused(codec, b"*4294967296\r\n"), RespError::Length);

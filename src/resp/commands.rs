@@ -10,15 +10,18 @@ const PLACES_KEPT: usize = 64;
 
 /// RESP for servers: each message is a [`Command`], and what is sent is a [`Reply`](super::Reply).
 ///
-/// Commands are arrays of bulk strings or, for who types, words on a line. What is empty is passed over, as Redis does it.
-/// Commands that come together are handled one after the other, and their replies leave together.
+/// Commands are arrays of bulk strings or words on a line (inline commands, which people type). What is empty is passed over, as
+/// Redis does it. Commands that come together are handled one after the other, and their replies leave together.
 ///
-/// A peer that breaks the protocol is told why, and closed.
+/// A peer that breaks the protocol is told why in Redis's words, and closed. An inline command that is the start of an HTTP
+/// request (`POST`, `Host:`) closes the connection without a word: a web page can make its visitor's browser send one to a
+/// server on the visitor's own machine, with commands in its body. [`no_inline`](Commands::no_inline) refuses all inline commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Commands {
     max_command: usize,
     max_arguments: usize,
     version: Version,
+    inline: bool,
 }
 
 impl Default for Commands {
@@ -27,13 +30,14 @@ impl Default for Commands {
             max_command: limits::UNFINISHED_FRAME,
             max_arguments: limits::RESP_ARGUMENTS,
             version: Version::Resp2,
+            inline: true,
         }
     }
 }
 
 impl Commands {
-    /// How many bytes a command may have, everything included; 2 GiB at most. Default: 1 MiB. A command that is typed has
-    /// 64 KiB at most.
+    /// How many bytes a command may have, everything included: a command of just as many is taken, and one byte more is refused
+    /// as soon as it is announced. 2 GiB at most. Default: 1 MiB. An inline command has 64 KiB at most, its line end included.
     pub fn max_command(mut self, bytes: usize) -> Commands {
         self.max_command = bytes.min(i32::MAX as usize);
         self
@@ -42,6 +46,13 @@ impl Commands {
     /// How many arguments a command may have, its name included. Default: 65,536.
     pub fn max_arguments(mut self, count: usize) -> Commands {
         self.max_arguments = count;
+        self
+    }
+
+    /// Takes only arrays: an inline command, even an empty line, closes the connection as a protocol error. Client libraries send
+    /// none; people with `telnet` do, and so do web pages that attack. Default: inline commands are taken.
+    pub fn no_inline(mut self) -> Commands {
+        self.inline = false;
         self
     }
 
@@ -109,14 +120,25 @@ impl CommandDecoder {
             let Some(first) = input.get(0) else { return Ok(None) };
             self.clear_places();
             if first != b'*' {
+                if !self.limits.inline {
+                    return Err(RespError::Type { expected: Some(b'*'), found: first });
+                }
                 (self.shape, self.at) = (Shape::Line, 0);
             } else {
-                let Some(count) = header::number(input, 1)? else { return Ok(None) };
+                let count = match header::number(input, 1) {
+                    Ok(Some(count)) if count.value <= i32::MAX.into() => count,
+                    Ok(None) => return Ok(None),
+                    Err(RespError::LineEnd) => return Err(RespError::LineEnd),
+                    _ => return self.refuse_number(input, 0),
+                };
                 // Less than nothing is nothing (Redis takes -1, too).
                 self.missing = count.value.max(0) as usize;
                 if self.missing > self.limits.max_arguments {
                     let max = self.limits.max_arguments;
                     return Err(RespError::TooManyArguments { max, count: count.value as u64 });
+                }
+                if count.end > self.limits.max_command {
+                    return Err(RespError::TooLong { max: self.limits.max_command, length: count.end as u64 });
                 }
                 (self.shape, self.at) = (Shape::Array, count.end);
             }
@@ -124,6 +146,19 @@ impl CommandDecoder {
         match self.shape {
             Shape::Line => self.find_line_end(input),
             _ => self.find_last_argument(input),
+        }
+    }
+
+    /// A count or a length is wrong, in the line that starts at `at`. Which words Redis has for it hangs on whether the line has
+    /// an end, so that is waited for.
+    #[cold]
+    fn refuse_number(&self, input: Input<'_>, at: usize) -> Result<Option<usize>, RespError> {
+        let (kind, max) = (input.get(at).unwrap_or_default(), limits::RESP_LINE.min(self.limits.max_command));
+        match input.find(b'\r', at) {
+            Some(end) if end - at <= max && kind == b'*' => Err(RespError::Count),
+            Some(end) if end - at <= max => Err(RespError::Length),
+            None if input.len() - at <= max => Ok(None),
+            _ => Err(RespError::LineTooLong { kind, max }),
         }
     }
 
@@ -137,7 +172,7 @@ impl CommandDecoder {
         for _ in b'0'..*count {
             let (length, string) = match rest {
                 [b'$', a @ b'0'..=b'9', b'\r', b'\n', string @ ..] => (a - b'0', string),
-                [b'$', a @ b'0'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', string @ ..] => {
+                [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', string @ ..] => {
                     (10 * (a - b'0') + (b - b'0'), string)
                 }
                 _ => return None,
@@ -160,14 +195,19 @@ impl CommandDecoder {
                 Some(found) => return Err(RespError::Type { expected: Some(b'$'), found }),
                 None => return Ok(None),
             }
-            let Some(length) = header::number(input, self.at + 1)? else { return Ok(None) };
-            let bytes = usize::try_from(length.value).map_err(|_| RespError::Length)?;
+            let (length, bytes) = match header::number(input, self.at + 1) {
+                Ok(Some(length)) if length.value >= 0 => (length.end, length.value as usize),
+                Ok(None) => return Ok(None),
+                Err(RespError::LineEnd) => return Err(RespError::LineEnd),
+                _ => return self.refuse_number(input, self.at),
+            };
             let max = self.limits.max_command;
-            if bytes > max || length.end + bytes > max {
-                return Err(RespError::TooLong { max, length: length.value as u64 });
+            // Its line end belongs to the command.
+            if bytes > max || length + bytes + 2 > max {
+                return Err(RespError::TooLong { max, length: bytes as u64 });
             }
-            let Some(end) = header::string_end(input, length.end, bytes)? else { return Ok(None) };
-            self.places.push((length.end as u32, (length.end + bytes) as u32));
+            let Some(end) = header::string_end(input, length, bytes)? else { return Ok(None) };
+            self.places.push((length as u32, (length + bytes) as u32));
             self.at = end;
             self.missing -= 1;
         }
@@ -180,7 +220,7 @@ impl CommandDecoder {
         let end = input.find(b'\n', self.at).map(|at| at + 1);
         let length = end.unwrap_or(input.len());
         if length > max {
-            return Err(RespError::TooLong { max, length: length as u64 });
+            return Err(RespError::LineTooLong { kind: b' ', max });
         }
         self.at = length;
         Ok(end)
@@ -206,6 +246,9 @@ impl Decoder for CommandDecoder {
         if self.shape == Shape::Line {
             self.shape = Shape::Unknown;
             inline::split(frame, &mut self.places).inspect_err(|error| self.refusal = Some(*error))?;
+            if inline::is_web_request(frame, &self.places) {
+                return Err(RespError::WebRequest);
+            }
         }
         Ok(!self.places.is_empty())
     }
@@ -222,13 +265,15 @@ impl Decoder for CommandDecoder {
 
     fn answer(&mut self, output: &mut Output<'_>) {
         if let Some(error) = self.refusal.take() {
-            let line = format!("-ERR Protocol error: {error}\r\n");
-            output.put_slice(line.as_bytes());
+            if let Some(why) = error.told() {
+                output.put_slice(&[b"-ERR Protocol error: ", &why[..], b"\r\n"].concat());
+            }
         }
     }
 
     fn max_buffered(&self) -> usize {
-        self.limits.max_command.max(limits::RESP_LINE)
+        // A count or a length that is wrong may be as long as a line, behind all arguments.
+        self.limits.max_command.saturating_add(limits::RESP_LINE)
     }
 }
 

@@ -13,13 +13,14 @@ pub(super) struct Number {
     pub(super) end: usize,
 }
 
-/// Reads the number that starts at `at`, behind the type. `None` if its line has not all come.
+/// Reads the number that starts at `at`, behind the type, in the only form in which it may be written: digits, perhaps behind a
+/// minus, without a plus or zeros in front. `None` if its line has not all come.
 #[inline]
 pub(super) fn number(input: Input<'_>, at: usize) -> Result<Option<Number>, RespError> {
     // Most have one digit or two: counts of arguments, lengths of names.
     match input.array::<4>(at) {
         Some([a @ b'0'..=b'9', b'\r', b'\n', _]) => Ok(Some(Number { value: i64::from(a - b'0'), end: at + 3 })),
-        Some([a @ b'0'..=b'9', b @ b'0'..=b'9', b'\r', b'\n']) => {
+        Some([a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n']) => {
             Ok(Some(Number { value: i64::from(a - b'0') * 10 + i64::from(b - b'0'), end: at + 4 }))
         }
         _ => any_number(input, at),
@@ -33,7 +34,7 @@ fn any_number(input: Input<'_>, mut at: usize) -> Result<Option<Number>, RespErr
         None => return Ok(None),
     };
     let negative = byte == b'-';
-    if negative || byte == b'+' {
+    if negative {
         at += 1;
         byte = match input.get(at) {
             Some(byte) => byte,
@@ -43,7 +44,9 @@ fn any_number(input: Input<'_>, mut at: usize) -> Result<Option<Number>, RespErr
     let (first, mut value) = (at, 0_i64);
     while byte != b'\r' {
         let digit = i64::from(byte.wrapping_sub(b'0'));
-        if digit > 9 || at - first >= LONGEST_NUMBER {
+        // One number has one form: a zero is only a zero that stands alone, and has no sign.
+        let is_zero_in_front = at > first && value == 0 || negative && at == first && digit == 0;
+        if digit > 9 || is_zero_in_front || at - first >= LONGEST_NUMBER {
             return Err(RespError::Length);
         }
         // Towards the sign, because the least number has no positive one.

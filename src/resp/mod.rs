@@ -59,8 +59,8 @@ pub use command::Command;
 pub use commands::{CommandDecoder, Commands};
 pub use error::RespError;
 pub use replies::{Replies, ReplyDecoder};
-pub use reply::{Reply, ReplyEncoder};
-pub use value::{Value, Values};
+pub use reply::{Attributed, Reply, ReplyEncoder};
+pub use value::{AttributedValue, Value, Values};
 
 /// A version of the protocol. A connection begins with 2, and its client asks for 3 by the command `HELLO`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,16 +8,19 @@ use crate::limits;
 /// RESP for clients: each message is a [`Value`], and what is sent is a command: a slice or an array of arguments, the name
 /// first.
 ///
+/// An empty command is refused ([`RespError::Empty`]): a server passes it over, so its reply would never come.
+///
 /// Commands may be sent without waiting for the reply to the one before; replies come in their order.
 #[derive(Clone, Copy, Debug)]
 pub struct Replies {
     max_reply: usize,
     max_depth: usize,
+    attributes: bool,
 }
 
 impl Default for Replies {
     fn default() -> Replies {
-        Replies { max_reply: limits::RESP_REPLY, max_depth: limits::RESP_DEPTH }
+        Replies { max_reply: limits::RESP_REPLY, max_depth: limits::RESP_DEPTH, attributes: false }
     }
 }
 
@@ -31,6 +34,12 @@ impl Replies {
     /// How deep values may lie within values. Default: 16.
     pub fn max_depth(mut self, depth: usize) -> Replies {
         self.max_depth = depth;
+        self
+    }
+
+    /// Shows the attributes of values as [`Value::Attributed`], at every depth. Default: they are passed over.
+    pub fn show_attributes(mut self) -> Replies {
+        self.attributes = true;
         self
     }
 }
@@ -100,7 +109,7 @@ impl Decoder for ReplyDecoder {
     }
 
     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Value<'a>, RespError> {
-        Ok(value::read(frame)?.0)
+        Ok(value::read(frame, self.limits.attributes)?.0)
     }
 
     fn max_buffered(&self) -> usize {
@@ -112,6 +121,9 @@ impl<A: AsRef<[u8]>> Encoder<[A]> for Replies {
     type Error = RespError;
 
     fn encode(&mut self, arguments: &[A], output: &mut Output<'_>) -> Result<(), RespError> {
+        if arguments.is_empty() {
+            return Err(RespError::Empty);
+        }
         header::put(b'*', arguments.len() as i64, output);
         for argument in arguments {
             header::put_bulk(argument.as_ref(), output);

@@ -7,13 +7,13 @@ use std::fmt;
 /// A value that a server has sent. It lies in the connection's buffer, and nothing of it is copied.
 ///
 /// Texts are bytes, because servers repeat what they were sent. Attributes (version 3), which tell about the value that
-/// follows them, are passed over.
+/// follows them, are passed over unless [`Replies::show_attributes`](super::Replies::show_attributes) asks for them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
     /// A line, such as `OK`.
     Simple(&'a [u8]),
-    /// An error: a word in capitals and a sentence.
+    /// An error: a word in capitals and a sentence. Of version 3 this may be a blob error, which may have several lines.
     Error(&'a [u8]),
     /// A whole number.
     Integer(i64),
@@ -37,6 +37,28 @@ pub enum Value<'a> {
     Set(Values<'a>),
     /// What no command has asked for.
     Push(Values<'a>),
+    /// A value with attributes; only where they were asked for.
+    Attributed(AttributedValue<'a>),
+}
+
+/// A value and what a server tells about it, such as how often a key is used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttributedValue<'a> {
+    attributes: Values<'a>,
+    value: &'a [u8],
+}
+
+impl<'a> AttributedValue<'a> {
+    /// Keys and values, in turns. Of several attributes in a row, which no server is known to send, these are the last.
+    pub fn attributes(&self) -> Values<'a> {
+        self.attributes
+    }
+
+    /// The value that they are about. The values within it may have attributes of their own.
+    pub fn value(&self) -> Value<'a> {
+        // It was looked at when the end of the frame was found.
+        read(self.value, true).map_or(Value::Null, |(value, _)| value)
+    }
 }
 
 impl<'a> Value<'a> {
@@ -71,6 +93,8 @@ impl<'a> Value<'a> {
 pub struct Values<'a> {
     bytes: &'a [u8],
     count: usize,
+    /// Whether attributes are shown.
+    attributes: bool,
 }
 
 impl<'a> Values<'a> {
@@ -111,7 +135,7 @@ impl<'a> Iterator for Iter<'a> {
     fn next(&mut self) -> Option<Value<'a>> {
         self.rest.count = self.rest.count.checked_sub(1)?;
         // They were looked at when the end of the frame was found.
-        let (value, end) = read(self.rest.bytes).ok()?;
+        let (value, end) = read(self.rest.bytes, self.rest.attributes).ok()?;
         self.rest.bytes = self.rest.bytes.get(end..)?;
         Some(value)
     }
@@ -184,17 +208,24 @@ pub(super) fn token(input: Input<'_>, at: usize, searched: &mut usize) -> Result
 }
 
 /// Reads the value at the front of `bytes`, which are whole; says where it ends.
-pub(super) fn read(bytes: &[u8]) -> Result<(Value<'_>, usize), RespError> {
+pub(super) fn read(bytes: &[u8], attributes: bool) -> Result<(Value<'_>, usize), RespError> {
     let mut at = 0;
     loop {
         let token = token(Input::from(bytes), at, &mut 0)?.ok_or(RespError::Length)?;
         let end = skip(bytes, token.end, token.children)?;
+        let values = Values { bytes: &bytes[token.end..end], count: token.children as usize, attributes };
         if token.kind == b'|' {
+            if attributes && bytes.get(end) != Some(&b'|') {
+                let whole = skip(bytes, end, 1)?;
+                return Ok((
+                    Value::Attributed(AttributedValue { attributes: values, value: &bytes[end..whole] }),
+                    whole,
+                ));
+            }
             at = end;
             continue;
         }
         let own = &bytes[token.from..token.to];
-        let values = Values { bytes: &bytes[token.end..end], count: token.children as usize };
         return Ok((value(token.kind, own, values)?, end));
     }
 }
@@ -207,14 +238,16 @@ fn value<'a>(kind: u8, own: &'a [u8], values: Values<'a>) -> Result<Value<'a>, R
         b'-' | b'!' => Value::Error(own),
         b':' => Value::Integer(text()?.parse().map_err(|_| malformed)?),
         b'$' => Value::Bulk(own),
-        b'_' => Value::Null,
+        b'_' if own.is_empty() => Value::Null,
+        b'_' => return Err(malformed),
         b'#' => match own {
             b"t" => Value::Boolean(true),
             b"f" => Value::Boolean(false),
             _ => return Err(malformed),
         },
         b',' => Value::Double(text()?.parse().map_err(|_| malformed)?),
-        b'(' => Value::BigNumber(own),
+        b'(' if is_whole_number(own) => Value::BigNumber(own),
+        b'(' => return Err(malformed),
         b'=' => Value::Verbatim([own[0], own[1], own[2]], &own[4..]),
         b'*' => Value::Array(values),
         b'%' => Value::Map(values),
@@ -224,13 +257,19 @@ fn value<'a>(kind: u8, own: &'a [u8], values: Values<'a>) -> Result<Value<'a>, R
     })
 }
 
+/// Whether these are digits, perhaps behind a sign.
+pub(super) fn is_whole_number(bytes: &[u8]) -> bool {
+    let digits = bytes.strip_prefix(b"-").or_else(|| bytes.strip_prefix(b"+")).unwrap_or(bytes);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
 /// Where `count` values end that start at `at`. They are checked, so that who reads them later meets no error; what is
 /// within them is counted, not descended into.
 fn skip(bytes: &[u8], mut at: usize, mut count: u64) -> Result<usize, RespError> {
     while count > 0 {
         let token = token(Input::from(bytes), at, &mut 0)?.ok_or(RespError::Length)?;
         if token.kind != b'|' {
-            value(token.kind, &bytes[token.from..token.to], Values { bytes: &[], count: 0 })?;
+            value(token.kind, &bytes[token.from..token.to], Values { bytes: &[], count: 0, attributes: false })?;
         }
         // An attribute is followed by the value that it belongs to.
         count = count + token.children - u64::from(token.kind != b'|');

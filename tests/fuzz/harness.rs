@@ -19,7 +19,7 @@ use tiderace::websocket::{Deflate, WebSocket};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("codecs", codecs),
     ("http", http),
     ("http_forwarded", http_forwarded),
@@ -29,6 +29,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("http_trailers", http_trailers),
     ("protobuf", protobuf),
     ("resp_commands", resp_commands),
+    ("resp_inline", resp_inline),
     ("resp_replies", resp_replies),
     ("websocket", websocket),
     ("websocket_deflate", websocket_deflate),
@@ -189,6 +190,80 @@ pub fn resp_commands(data: &[u8]) {
         let arguments: Vec<_> = command.arguments().map(<[u8]>::len).collect();
         format!("{command:?} {arguments:?}")
     });
+}
+
+/// The words of a line as the C original finds them, byte by byte and without a place to save. `None` where quotes are unbalanced.
+fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let is_space = |byte: u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    // Behind the end, C reads a NUL; the line has no other.
+    let at = |index: usize| line.get(index).copied().unwrap_or(0);
+    let (mut words, mut p) = (Vec::new(), 0);
+    loop {
+        while is_space(at(p)) {
+            p += 1;
+        }
+        if p >= line.len() {
+            return Some(words);
+        }
+        let (mut word, mut quote) = (Vec::new(), 0);
+        loop {
+            match (quote, at(p)) {
+                (0, 0 | b' ' | b'\n' | b'\r' | b'\t') => break,
+                (0, mark @ (b'"' | b'\'')) => quote = mark,
+                (0, byte) => word.push(byte),
+                (_, 0) => return None,
+                (b'"', b'\\') if at(p + 1) == b'x' && digit(at(p + 2)).is_some() && digit(at(p + 3)).is_some() => {
+                    word.push(digit(at(p + 2))? * 16 + digit(at(p + 3))?);
+                    p += 3;
+                }
+                (b'"', b'\\') if at(p + 1) != 0 => {
+                    p += 1;
+                    let found = b"nrtba".iter().position(|byte| *byte == at(p));
+                    word.push(found.map_or(at(p), |index| b"\n\r\t\x08\x07"[index]));
+                }
+                (b'\'', b'\\') if at(p + 1) == b'\'' => {
+                    p += 1;
+                    word.push(b'\'');
+                }
+                (quote, byte) if byte == quote && at(p + 1) != 0 && !is_space(at(p + 1)) => return None,
+                (quote, byte) if byte == quote => {
+                    p += 1;
+                    break;
+                }
+                (_, byte) => word.push(byte),
+            }
+            p += 1;
+        }
+        words.push(word);
+    }
+}
+
+/// A line is split into the same words as by the obvious way to do it.
+pub fn resp_inline(data: &[u8]) {
+    let line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.starts_with(b"*") {
+        return;
+    }
+    let mut frame = [line, b"\n"].concat();
+    let (mut decoder, _) = Commands::default().halves();
+    assert_eq!(decoder.frame_end(Input::from(&frame[..])), Ok(Some(frame.len())));
+    if line.contains(&0) {
+        assert!(decoder.is_message(&mut frame).is_err());
+        return;
+    }
+    let expected = words(line);
+    let name = expected.as_ref().and_then(|words| words.first()).map(|name| name.to_ascii_uppercase());
+    let is_web = name.is_some_and(|name| name == b"POST" || name.starts_with(b"HOST:"));
+    match decoder.is_message(&mut frame) {
+        Ok(true) => {
+            let command = decoder.decode(&mut frame).expect("a command");
+            let found: Vec<Vec<u8>> = (0..command.len()).filter_map(|n| command.get(n)).map(<[u8]>::to_vec).collect();
+            assert_eq!(Some(found), expected);
+        }
+        Ok(false) => assert_eq!(expected, Some(Vec::new())),
+        Err(_) => assert!(expected.is_none() || is_web, "{line:?}"),
+    }
 }
 
 /// Descends into every value.
