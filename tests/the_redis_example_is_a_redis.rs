@@ -88,7 +88,7 @@ fn every_command_does_what_it_says() {
             ("KEYS a[^b]c", "adc"),
             ("KEYS ab?", "abc"),
             ("DBSIZE", "4"),
-            ("COMMAND COUNT", "27"),
+            ("COMMAND COUNT", "63"),
             ("SELECT 0", "OK"),
             ("FLUSHALL", "OK"),
             ("KEYS *", ""),
@@ -97,13 +97,13 @@ fn every_command_does_what_it_says() {
         }
         for (command, refusal) in [
             ("GET", "wrong number of arguments for 'get' command"),
-            ("MSET a 1 b", "wrong arguments for 'mset'"),
-            ("NONSENSE a", "unknown command 'nonsense'"),
+            ("MSET a 1 b", "wrong number of arguments for 'mset'"),
+            ("NONSENSE a", "unknown command 'NONSENSE', with args beginning with: 'a'"),
             ("SET a 1 EX", "syntax error"),
             ("SET a 1 EX x", "not an integer"),
             ("SET a 1 EX 0", "invalid expire time"),
             ("SET a 1 EX 99999999999999999", "invalid expire time"),
-            ("SELECT 1", "out of range"),
+            ("SELECT 16", "out of range"),
         ] {
             let answer = answer(connection, command);
             assert!(answer.contains(refusal), "{command} {version}: {answer}");
@@ -172,13 +172,358 @@ fn what_is_published_is_heard() {
     plain.write_all(b"PING\r\nUNSUBSCRIBE\r\n").unwrap();
     hears(&mut plain, b">3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n");
     plain.write_all(b"HELLO 2\r\nSUBSCRIBE news\r\nGET a\r\n").unwrap();
-    hears(&mut plain, b"-ERR only ");
+    hears(&mut plain, b"-ERR Can't execute 'get': only ");
     // Who leaves is not counted.
     plain.write_all(b"\r\nQUIT\r\n").unwrap();
     hears(&mut plain, b"+OK\r\n");
     drop(listener);
     drop(old);
     until("both have left", || answer(&mut speaker, "PUBLISH news again") == "0");
+}
+
+/// Commands as they are typed, in their order, and what Redis answers to each; those behind `~` are only sent.
+const ANSWERS: &str = include_str!("support/redis_answers.txt");
+
+/// Sends every command of the table, and compares what is answered byte by byte. The server begins without keys.
+fn answers_as_written(address: &str) {
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let (mut stream, mut compared) = (connect(), 0);
+    for line in ANSWERS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (command, expected) = line.split_once('\t').unwrap_or((line, ""));
+        let silent = command.strip_prefix('~');
+        stream.write_all(format!("{}\r\n", silent.unwrap_or(command)).as_bytes()).unwrap();
+        if silent.is_some() {
+            // Its end is known by that of the next.
+            stream.write_all(b"ECHO over\r\n").unwrap();
+            hears(&mut stream, b"$4\r\nover\r\n");
+            continue;
+        }
+        let expected = expected.replace("\\r", "\r").replace("\\n", "\n");
+        let mut heard = Vec::new();
+        while heard.len() < expected.len() && expected.as_bytes().starts_with(&heard) {
+            let mut byte = [0];
+            match stream.read(&mut byte) {
+                Ok(1) => heard.push(byte[0]),
+                end => {
+                    panic!("{command}: {end:?} after {:?} instead of {expected:?}", heard.escape_ascii().to_string())
+                }
+            }
+        }
+        assert_eq!(heard.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string(), "{command}");
+        if command.starts_with("QUIT") {
+            assert_eq!(read_to_end(&mut stream), b"", "{command}");
+            stream = connect();
+        }
+        compared += 1;
+    }
+    assert!(compared > 300, "{compared}");
+}
+
+#[test]
+fn answers_are_those_of_redis_byte_by_byte() {
+    let (_process, address) = example(&["--cores", "2"]);
+    answers_as_written(&address);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn redis_itself_gives_the_same_answers() {
+    let (_server, port) = redis_server();
+    answers_as_written(&format!("127.0.0.1:{port}"));
+}
+
+fn typist(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+#[track_caller]
+fn says(stream: &mut TcpStream, command: &str, expected: &str) {
+    stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+    hears(stream, expected.as_bytes());
+}
+
+#[test]
+fn web_page_cannot_write() {
+    let (_process, address) = example(&["--cores", "2"]);
+    let mut safe = typist(&address);
+    for attack in [
+        &b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nSET x 1\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nSET x 1\r\n",
+        b"*1\r\n$4\r\npost\r\nSET x 1\r\n",
+        b"*2\r\n$5\r\nHost:\r\n$1\r\nh\r\nSET x 1\r\n",
+    ] {
+        let mut attacker = typist(&address);
+        attacker.write_all(attack).unwrap();
+        let told = String::from_utf8(read_to_end(&mut attacker)).unwrap();
+        assert!(!told.contains("OK") && told.lines().count() <= 1, "{told:?}");
+    }
+    says(&mut safe, "EXISTS x", ":0\r\n");
+}
+
+#[test]
+fn protocol_is_kept_as_redis_keeps_it() {
+    let (_process, address) = example(&["--cores", "1"]);
+    let mut stream = typist(&address);
+    // What is empty has no answer.
+    stream.write_all(b"\r\n*0\r\n*-10\r\n   \r\nPING\r\n").unwrap();
+    hears(&mut stream, b"+PONG\r\n");
+    // A command of very many arguments, and a transaction that comes with it.
+    let pairs: String = (0..20_000).map(|n| format!("$1\r\nk\r\n${}\r\n{n}\r\n", n.to_string().len())).collect();
+    stream.write_all(format!("*40001\r\n$4\r\nMSET\r\n{pairs}MULTI\r\nGET k\r\nEXEC\r\n").as_bytes()).unwrap();
+    hears(&mut stream, b"+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$5\r\n19999\r\n");
+    // A stream that is out of step is given up.
+    for wrong in ["\0", "*\0", "$\0", "*1\r\n$\0", "*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n"] {
+        let mut stream = typist(&address);
+        stream.write_all(wrong.as_bytes()).unwrap();
+        let line = [&[b'A'; 1024][..], b"\n"].concat();
+        for _ in 0..1000 {
+            if stream.write_all(&line).is_err() {
+                break;
+            }
+        }
+        let mut told = [0; 19];
+        // The end may have overtaken the words: more was written than the server has read.
+        if stream.read_exact(&mut told).is_ok() && wrong != "$\0" {
+            assert_eq!(&told, b"-ERR Protocol error", "{wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn transaction_is_seen_whole() {
+    let (_process, address) = example(&["--cores", "3"]);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut connection = connect(&address, "");
+            for n in 0..500 {
+                let _: () = redis::pipe().atomic().set("x", n).set("y", n).incr("z", 1).query(&mut connection).unwrap();
+            }
+        });
+        let mut connection = connect(&address, "");
+        while !writer.is_finished() {
+            let (x, y): (Option<i64>, Option<i64>) = cmd("MGET").arg(&["x", "y"]).query(&mut connection).unwrap();
+            assert_eq!(x, y);
+        }
+    });
+    assert_eq!(answer(&mut connect(&address, ""), "GET z"), "500");
+}
+
+#[test]
+fn watched_key_that_changes_stops_the_transaction() {
+    let (_process, address) = example(&["--cores", "2"]);
+    let (mut watcher, mut other) = (typist(&address), typist(&address));
+    for (change, answer) in [
+        ("SET w 1", "+OK\r\n"),
+        ("INCR w", ":2\r\n"),
+        ("EXPIRE w 100", ":1\r\n"),
+        ("PERSIST w", ":1\r\n"),
+        ("APPEND w 1", ":2\r\n"),
+        ("RENAME w v", "+OK\r\n"),
+        ("RENAME v w", "+OK\r\n"),
+        ("MSET v 1 w 2", "+OK\r\n"),
+        ("GETDEL w", "$1\r\n2\r\n"),
+        ("SETNX w 1", ":1\r\n"),
+        ("FLUSHDB", "+OK\r\n"),
+        ("SETEX w 100 1", "+OK\r\n"),
+        ("FLUSHALL", "+OK\r\n"),
+    ] {
+        says(&mut watcher, "WATCH w", "+OK\r\n");
+        says(&mut other, change, answer);
+        says(&mut watcher, "MULTI", "+OK\r\n");
+        says(&mut watcher, "SET harm 1", "+QUEUED\r\n");
+        says(&mut watcher, "EXEC", "*-1\r\n");
+        says(&mut other, "EXISTS harm", ":0\r\n");
+    }
+    for (harmless, answer) in
+        [("GET w", "$-1\r\n"), ("SET v 1", "+OK\r\n"), ("DEL w", ":0\r\n"), ("SET w 1 XX", "$-1\r\n")]
+    {
+        says(&mut watcher, "WATCH w", "+OK\r\n");
+        says(&mut other, harmless, answer);
+        says(&mut watcher, "MULTI", "+OK\r\n");
+        says(&mut watcher, "PING", "+QUEUED\r\n");
+        says(&mut watcher, "EXEC", "*1\r\n+PONG\r\n");
+    }
+    // A key that ends has changed; one that had ended before has not.
+    says(&mut other, "SET w 1 PX 20", "+OK\r\n");
+    says(&mut watcher, "WATCH w", "+OK\r\n");
+    until("the key has ended", || {
+        other.write_all(b"EXISTS w\r\n").unwrap();
+        let mut heard = [0; 4];
+        other.read_exact(&mut heard).unwrap();
+        &heard == b":0\r\n"
+    });
+    says(&mut watcher, "MULTI", "+OK\r\n");
+    says(&mut watcher, "PING", "+QUEUED\r\n");
+    says(&mut watcher, "EXEC", "*-1\r\n");
+    says(&mut other, "SET w 1 EXAT 1", "+OK\r\n");
+    says(&mut watcher, "WATCH w", "+OK\r\n");
+    says(&mut watcher, "MULTI", "+OK\r\n");
+    says(&mut watcher, "PING", "+QUEUED\r\n");
+    says(&mut watcher, "EXEC", "*1\r\n+PONG\r\n");
+}
+
+#[test]
+fn scan_visits_each_key_that_stays_once() {
+    let (_process, address) = example(&["--cores", "2"]);
+    let connection = &mut connect(&address, "");
+    let mut pipe = redis::pipe();
+    (0..1000).for_each(|n| {
+        pipe.set(format!("stays:{n}"), n).ignore();
+    });
+    let _: () = pipe.query(connection).unwrap();
+    for count in [1, 7, 100, 5000] {
+        let (mut cursor, mut visited, mut calls) = (0_u64, Vec::<String>::new(), 0);
+        loop {
+            let (next, keys): (u64, Vec<String>) =
+                cmd("SCAN").arg(cursor).arg("MATCH").arg("stays:*").arg("COUNT").arg(count).query(connection).unwrap();
+            visited.extend(keys);
+            calls += 1;
+            // Others come and go, so that tables grow.
+            if calls % 50 == 1 {
+                let mut pipe = redis::pipe();
+                (0..10).for_each(|n| {
+                    pipe.set(format!("goes:{count}:{calls}:{n}"), n).ignore();
+                    pipe.del(format!("goes:{count}:{}:{n}", calls - calls.min(50))).ignore();
+                });
+                let _: () = pipe.query(connection).unwrap();
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        let found = visited.len();
+        visited.sort_unstable();
+        visited.dedup();
+        assert_eq!((found, visited.len()), (1000, 1000), "by {count}");
+        assert!(calls >= 1000 / count, "{calls} calls by {count}");
+    }
+}
+
+#[test]
+fn mset_without_room_sets_nothing() {
+    let (_process, address) = example(&["--max-memory", "1"]);
+    let connection = &mut connect(&address, "");
+    let half = "x".repeat(400_000);
+    assert_eq!(answer(connection, "SET b small"), "OK");
+    for command in ["MSET", "MSETNX"] {
+        let keys = if command == "MSET" { ["a", "b", "c"] } else { ["d", "e", "f"] };
+        let error = cmd(command)
+            .arg(keys[0])
+            .arg(&half)
+            .arg(keys[1])
+            .arg(&half)
+            .arg(keys[2])
+            .arg(&half)
+            .query::<()>(connection)
+            .unwrap_err();
+        assert_eq!(error.code(), Some("OOM"), "{error}");
+    }
+    assert_eq!(answer(connection, "MGET a b c d"), "nothing small nothing nothing");
+    // The later value of a key counts, and what becomes shorter makes room.
+    let _: () = cmd("MSET").arg("a").arg(&half).arg("a").arg(&half).arg("b").arg(&half).query(connection).unwrap();
+    let _: () = cmd("MSET").arg("c").arg(&half).arg("a").arg("1").query(connection).unwrap();
+    assert_eq!(answer(connection, "STRLEN c"), "400000");
+}
+
+#[test]
+fn tcp_and_unix_are_served_at_once() {
+    let folder = std::env::temp_dir().join(format!("tiderace-redis-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("socket");
+    let unix = format!("unix://{}", path.display());
+    let (mut process, address) = example(&["--addr", &unix, "--addr", "127.0.0.1:0"]);
+    let second = process.nth_address(2);
+    assert_eq!(answer(&mut connect(&address, ""), "SET a 1"), "OK");
+    let mut local = redis::Client::open(format!("unix://{}", path.display())).unwrap().get_connection().unwrap();
+    assert_eq!(answer(&mut local, "INCR a"), "2");
+    assert_eq!(answer(&mut connect(&second, ""), "GET a"), "2");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn password_is_wanted_before_anything_else() {
+    let (_process, address) = example(&["--password", "open sesame"]);
+    let mut stream = typist(&address);
+    for command in ["GET a", "SET a 1", "PING", "SUBSCRIBE a", "MULTI", "CLIENT ID", "COMMAND"] {
+        says(&mut stream, command, "-NOAUTH Authentication required.\r\n");
+    }
+    says(&mut stream, "HELLO 3", "-NOAUTH HELLO must be called with the client already authenticated");
+    says(&mut stream, "", "at the same time\r\n");
+    for wrong in ["AUTH x", "AUTH ''", "AUTH 'open sesame '", "AUTH other 'open sesame'", "HELLO 3 AUTH default x"] {
+        says(&mut stream, wrong, "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    }
+    says(&mut stream, "PING", "-NOAUTH Authentication required.\r\n");
+    says(&mut stream, "AUTH 'open sesame'", "+OK\r\n");
+    says(&mut stream, "PING", "+PONG\r\n");
+    says(&mut stream, "RESET", "+RESET\r\n");
+    says(&mut stream, "PING", "-NOAUTH Authentication required.\r\n");
+    says(&mut stream, "HELLO 3 AUTH default 'open sesame' SETNAME me", "$7\r\nmodules\r\n*0\r\n");
+    says(&mut stream, "CLIENT GETNAME", "$2\r\nme\r\n");
+    let client = redis::Client::open(format!("redis://:open%20sesame@{address}/3")).unwrap();
+    assert_eq!(answer(&mut client.get_connection().unwrap(), "PING"), "PONG");
+}
+
+#[test]
+fn patterns_hear_what_matches_them() {
+    let (_process, address) = example(&["--cores", "2"]);
+    let (mut old, mut new, mut speaker) = (typist(&address), typist(&address), typist(&address));
+    says(&mut old, "PSUBSCRIBE n?ws* other", "*3\r\n$10\r\npsubscribe\r\n$5\r\nother\r\n:2\r\n");
+    says(&mut old, "SUBSCRIBE news", ":3\r\n");
+    says(&mut new, "HELLO 3", "*0\r\n");
+    says(&mut new, "PSUBSCRIBE *", ":1\r\n");
+    says(&mut speaker, "PUBSUB NUMPAT", ":3\r\n");
+    says(&mut speaker, "PUBSUB CHANNELS", "*1\r\n$4\r\nnews\r\n");
+    says(&mut speaker, "PUBSUB CHANNELS x*", "*0\r\n");
+    says(&mut speaker, "PUBSUB NUMSUB news none", "*4\r\n$4\r\nnews\r\n:1\r\n$4\r\nnone\r\n:0\r\n");
+    says(&mut speaker, "PUBLISH news hi", ":3\r\n");
+    says(&mut speaker, "PUBLISH else hi", ":1\r\n");
+    hears(&mut new, b">4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$4\r\nnews\r\n$2\r\nhi\r\n>4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$4\r\nelse\r\n$2\r\nhi\r\n");
+    hears(&mut old, b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n*4\r\n$8\r\npmessage\r\n$5\r\nn?ws*\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
+    says(&mut old, "PUNSUBSCRIBE", ":2\r\n");
+    hears(&mut old, b":1\r\n");
+    says(&mut speaker, "PUBSUB NUMPAT", ":1\r\n");
+    drop(new);
+    until("the pattern is forgotten", || {
+        speaker.write_all(b"PUBSUB NUMPAT\r\n").unwrap();
+        let mut heard = [0; 4];
+        speaker.read_exact(&mut heard).unwrap();
+        &heard == b":0\r\n"
+    });
+}
+
+#[test]
+fn clients_are_listed_and_killed() {
+    let (_process, address) = example(&["--cores", "2"]);
+    let (first, mut second) = (&mut connect(&address, ""), typist(&address));
+    let id = answer(first, "CLIENT ID");
+    assert_eq!(answer(first, "CLIENT SETNAME first"), "OK");
+    assert_eq!(answer(first, "CLIENT SETINFO LIB-NAME lib"), "OK");
+    assert_eq!(answer(first, "CLIENT SETINFO LIB-VER 1.2"), "OK");
+    assert!(answer(first, "CLIENT SETINFO LIB-COLOUR red").contains("Unrecognized option 'LIB-COLOUR'"));
+    assert_eq!(answer(first, "SELECT 3"), "OK");
+    let own = answer(first, "CLIENT INFO");
+    for part in [&format!("id={id} "), "name=first ", "lib-name=lib ", "lib-ver=1.2 ", "db=3 ", "resp=2", "flags=N "] {
+        assert!(own.contains(part), "{own}");
+    }
+    let peer = second.local_addr().unwrap();
+    says(&mut second, "SUBSCRIBE a", ":1\r\n");
+    let all = answer(first, "CLIENT LIST");
+    assert!(all.lines().count() == 2 && all.contains(&format!("addr={peer} ")), "{all}");
+    let listening = answer(first, "CLIENT LIST TYPE pubsub");
+    assert!(listening.lines().count() == 1 && listening.contains("sub=1 "), "{listening}");
+    assert_eq!(answer(first, &format!("CLIENT LIST ID {id}")).lines().count(), 1);
+    assert_eq!(answer(first, "CLIENT KILL TYPE normal"), "0");
+    assert_eq!(answer(first, &format!("CLIENT KILL ADDR {peer}")), "1");
+    assert_eq!(read_to_end(&mut second), b"");
+    until("the client is forgotten", || answer(first, "CLIENT LIST").lines().count() == 1);
+    assert!(answer(first, &format!("CLIENT KILL {peer}")).contains("No such client"));
 }
 
 /// Reads until this has come.
@@ -234,14 +579,20 @@ fn the_tools_of_redis_are_served() {
     assert!(!complaints.to_lowercase().contains("error"), "{complaints}");
 }
 
-#[test]
-#[ignore = "needs redis-server"]
-fn our_client_understands_redis_itself() {
+/// Redis itself, without keys, and its port.
+fn redis_server() -> (Process, u16) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new("redis-server");
     command.args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]);
     let mut server = Process::start(command);
     server.line_with("Ready to accept connections");
+    (server, port)
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn our_client_understands_redis_itself() {
+    let (_server, port) = redis_server();
     tiderace::block_on(async move {
         let mut redis = tiderace::connect(format!("tcp://127.0.0.1:{port}")).await?.framed(Replies::default());
         redis.send(&["HELLO", "3"]).await?;

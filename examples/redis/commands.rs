@@ -1,284 +1,260 @@
-//! The commands about keys and values, and about the server.
+//! Every command: how it is called, which keys it is about, and what does it.
 
-use crate::client::Shared;
-use crate::glob;
-use crate::store::{Life, OutOfMemory};
-use bytes::Bytes;
-use std::time::{Duration, Instant};
-use tiderace::codec::{Encoder, Output};
-use tiderace::resp::{Command, Reply, ReplyEncoder, RespError};
+use crate::answer::{Answer, refused};
+use crate::clients::Clients;
+use crate::session::Session;
+use crate::store::{Locked, Store};
+use crate::{channels::Channels, connection, keys, server, strings};
+use ahash::RandomState;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use tiderace::Conn;
+use tiderace::resp::{Command, Commands, Reply};
 
-/// The version of Redis whose replies these are.
-pub const VERSION: &str = "7.2.0";
+/// What all clients share.
+pub struct Shared {
+    pub store: Store,
+    pub channels: Channels,
+    pub clients: Clients,
+    /// Empty if none is wanted.
+    pub password: String,
+}
 
-/// Every command: its name, how many arguments it takes (at least as many if negative), and where its keys stand: the
-/// first, the last (from the end if negative), and the step.
-const COMMANDS: [(&str, i64, [i64; 3]); 27] = [
-    ("client", -2, [0, 0, 0]),
-    ("command", -1, [0, 0, 0]),
-    ("config", -2, [0, 0, 0]),
-    ("dbsize", 1, [0, 0, 0]),
-    ("decr", 2, [1, 1, 1]),
-    ("del", -2, [1, -1, 1]),
-    ("echo", 2, [0, 0, 0]),
-    ("exists", -2, [1, -1, 1]),
-    ("expire", 3, [1, 1, 1]),
-    ("flushall", -1, [0, 0, 0]),
-    ("get", 2, [1, 1, 1]),
-    ("hello", -1, [0, 0, 0]),
-    ("incr", 2, [1, 1, 1]),
-    ("incrby", 3, [1, 1, 1]),
-    ("info", -1, [0, 0, 0]),
-    ("keys", 2, [0, 0, 0]),
-    ("mget", -2, [1, -1, 1]),
-    ("mset", -3, [1, -1, 2]),
-    ("ping", -1, [0, 0, 0]),
-    ("publish", 3, [0, 0, 0]),
-    ("pttl", 2, [1, 1, 1]),
-    ("quit", -1, [0, 0, 0]),
-    ("select", 2, [0, 0, 0]),
-    ("set", -3, [1, 1, 1]),
-    ("subscribe", -2, [0, 0, 0]),
-    ("ttl", 2, [1, 1, 1]),
-    ("unsubscribe", -1, [0, 0, 0]),
+/// What a command is given.
+pub struct Call<'c, 's> {
+    pub shared: &'c Shared,
+    pub session: &'c mut Session,
+    pub conn: &'c Conn<Commands>,
+    /// The shards that it may use.
+    pub keys: &'c mut Locked<'s>,
+}
+
+pub type Action = for<'a> fn(&mut Call<'_, '_>, Command<'a>) -> Answer<'a>;
+
+/// What does a command, and what is locked meanwhile.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// The keys that it names, which may be none.
+    Keys(Action),
+    /// All keys of the client's database.
+    Database(Action),
+    /// All keys of all databases.
+    Databases(Action),
+    /// It is the connection's own business: see [`Client`](crate::client::Client).
+    Connection,
+}
+
+pub struct Spec {
+    pub name: &'static str,
+    /// How many arguments it takes, its name included; at least as many if negative.
+    pub arity: i64,
+    pub flags: &'static [&'static str],
+    pub group: &'static str,
+    /// Where its keys stand: the first, the last (from the end if negative), and the step.
+    pub keys: [i64; 3],
+    pub run: Run,
+}
+
+const NO_KEYS: [i64; 3] = [0, 0, 0];
+const ONE: [i64; 3] = [1, 1, 1];
+const ALL: [i64; 3] = [1, -1, 1];
+const READ: &[&str] = &["readonly"];
+const READ_FAST: &[&str] = &["readonly", "fast"];
+const WRITE: &[&str] = &["write"];
+const WRITE_FAST: &[&str] = &["write", "fast"];
+const GROW: &[&str] = &["write", "denyoom"];
+const GROW_FAST: &[&str] = &["write", "denyoom", "fast"];
+const FAST: &[&str] = &["fast"];
+/// May be called without a password.
+const OPEN: &[&str] = &["noscript", "loading", "stale", "fast", "no_auth"];
+const LISTEN: &[&str] = &["pubsub", "noscript", "loading", "stale"];
+const OTHER: &[&str] = &["loading", "stale"];
+
+const fn spec(
+    name: &'static str,
+    arity: i64,
+    group: &'static str,
+    flags: &'static [&'static str],
+    keys: [i64; 3],
+    run: Run,
+) -> Spec {
+    Spec { name, arity, flags, group, keys, run }
+}
+
+use Run::{Connection, Database, Databases, Keys};
+#[rustfmt::skip]
+pub static COMMANDS: &[Spec] = &[
+    spec("append", 3, "string", GROW_FAST, ONE, Keys(strings::append)),
+    spec("auth", -2, "connection", OPEN, NO_KEYS, Keys(connection::auth)),
+    spec("client", -2, "connection", OTHER, NO_KEYS, Keys(connection::client)),
+    spec("command", -1, "server", OTHER, NO_KEYS, Keys(server::command)),
+    spec("config", -2, "server", OTHER, NO_KEYS, Keys(server::config)),
+    spec("dbsize", 1, "server", READ_FAST, NO_KEYS, Database(server::dbsize)),
+    spec("decr", 2, "string", GROW_FAST, ONE, Keys(strings::decr)),
+    spec("decrby", 3, "string", GROW_FAST, ONE, Keys(strings::decrby)),
+    spec("del", -2, "generic", WRITE, ALL, Keys(keys::del)),
+    spec("discard", 1, "transactions", FAST, NO_KEYS, Connection),
+    spec("echo", 2, "connection", FAST, NO_KEYS, Keys(connection::echo)),
+    spec("exec", 1, "transactions", OTHER, NO_KEYS, Connection),
+    spec("exists", -2, "generic", READ_FAST, ALL, Keys(keys::exists)),
+    spec("expire", -3, "generic", WRITE_FAST, ONE, Keys(keys::expire)),
+    spec("expireat", -3, "generic", WRITE_FAST, ONE, Keys(keys::expireat)),
+    spec("expiretime", 2, "generic", READ_FAST, ONE, Keys(keys::expiretime)),
+    spec("flushall", -1, "server", WRITE, NO_KEYS, Databases(server::flushall)),
+    spec("flushdb", -1, "server", WRITE, NO_KEYS, Database(server::flushdb)),
+    spec("get", 2, "string", READ_FAST, ONE, Keys(strings::get)),
+    spec("getdel", 2, "string", WRITE_FAST, ONE, Keys(strings::getdel)),
+    spec("getex", -2, "string", WRITE_FAST, ONE, Keys(strings::getex)),
+    spec("getrange", 4, "string", READ, ONE, Keys(strings::getrange)),
+    spec("getset", 3, "string", GROW_FAST, ONE, Keys(strings::getset)),
+    spec("hello", -1, "connection", OPEN, NO_KEYS, Connection),
+    spec("incr", 2, "string", GROW_FAST, ONE, Keys(strings::incr)),
+    spec("incrby", 3, "string", GROW_FAST, ONE, Keys(strings::incrby)),
+    spec("info", -1, "server", OTHER, NO_KEYS, Databases(server::info)),
+    spec("keys", 2, "generic", READ, NO_KEYS, Database(keys::keys)),
+    spec("mget", -2, "string", READ_FAST, ALL, Keys(strings::mget)),
+    spec("mset", -3, "string", GROW, [1, -1, 2], Keys(strings::mset)),
+    spec("msetnx", -3, "string", GROW, [1, -1, 2], Keys(strings::msetnx)),
+    spec("multi", 1, "transactions", FAST, NO_KEYS, Connection),
+    spec("persist", 2, "generic", WRITE_FAST, ONE, Keys(keys::persist)),
+    spec("pexpire", -3, "generic", WRITE_FAST, ONE, Keys(keys::pexpire)),
+    spec("pexpireat", -3, "generic", WRITE_FAST, ONE, Keys(keys::pexpireat)),
+    spec("pexpiretime", 2, "generic", READ_FAST, ONE, Keys(keys::pexpiretime)),
+    spec("ping", -1, "connection", FAST, NO_KEYS, Keys(connection::ping)),
+    spec("psetex", 4, "string", GROW, ONE, Keys(strings::psetex)),
+    spec("psubscribe", -2, "pubsub", LISTEN, NO_KEYS, Connection),
+    spec("pttl", 2, "generic", READ_FAST, ONE, Keys(keys::pttl)),
+    spec("publish", 3, "pubsub", &["pubsub", "loading", "stale", "fast"], NO_KEYS, Keys(server::publish)),
+    spec("pubsub", -2, "pubsub", LISTEN, NO_KEYS, Keys(server::pubsub)),
+    spec("punsubscribe", -1, "pubsub", LISTEN, NO_KEYS, Connection),
+    spec("quit", -1, "connection", OPEN, NO_KEYS, Connection),
+    spec("randomkey", 1, "generic", READ, NO_KEYS, Database(keys::randomkey)),
+    spec("rename", 3, "generic", WRITE, [1, 2, 1], Keys(keys::rename)),
+    spec("renamenx", 3, "generic", WRITE_FAST, [1, 2, 1], Keys(keys::renamenx)),
+    spec("reset", 1, "connection", OPEN, NO_KEYS, Connection),
+    spec("scan", -2, "generic", READ, NO_KEYS, Database(keys::scan)),
+    spec("select", 2, "connection", FAST, NO_KEYS, Keys(connection::select)),
+    spec("set", -3, "string", GROW, ONE, Keys(strings::set)),
+    spec("setex", 4, "string", GROW, ONE, Keys(strings::setex)),
+    spec("setnx", 3, "string", GROW_FAST, ONE, Keys(strings::setnx)),
+    spec("strlen", 2, "string", READ_FAST, ONE, Keys(strings::strlen)),
+    spec("subscribe", -2, "pubsub", LISTEN, NO_KEYS, Connection),
+    spec("time", 1, "server", FAST, NO_KEYS, Keys(server::time)),
+    spec("touch", -2, "generic", READ_FAST, ALL, Keys(keys::exists)),
+    spec("ttl", 2, "generic", READ_FAST, ONE, Keys(keys::ttl)),
+    spec("type", 2, "generic", READ_FAST, ONE, Keys(keys::kind)),
+    spec("unlink", -2, "generic", WRITE_FAST, ALL, Keys(keys::del)),
+    spec("unsubscribe", -1, "pubsub", LISTEN, NO_KEYS, Connection),
+    spec("unwatch", 1, "transactions", FAST, NO_KEYS, Connection),
+    spec("watch", -2, "transactions", FAST, ALL, Connection),
 ];
 
-const OK: Reply<'static> = Reply::Simple("OK");
-const SYNTAX: Reply<'static> = Reply::Error("ERR syntax error");
-const NO_INTEGER: Reply<'static> = Reply::Error("ERR value is not an integer or out of range");
-const OUT_OF_MEMORY: Reply<'static> = Reply::Error("OOM command not allowed when used memory > 'maxmemory'.");
+static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Spec, RandomState>> =
+    LazyLock::new(|| COMMANDS.iter().map(|spec| (spec.name.as_bytes(), spec)).collect());
 
-/// Longer than any name.
-pub const LONGEST_NAME: usize = 16;
-
-/// A name in capitals, as which most are sent; empty if it is longer than any.
-pub fn capitals<'a>(name: &'a [u8], space: &'a mut [u8; LONGEST_NAME]) -> &'a [u8] {
-    if !name.iter().any(u8::is_ascii_lowercase) {
-        return name;
+impl Spec {
+    pub fn named(name: &[u8]) -> Option<&'static Spec> {
+        let mut space = [0; 16];
+        let name = lowercase(name, &mut space)?;
+        BY_NAME.get(name).copied()
     }
-    let Some(space) = space.get_mut(..name.len()) else { return &[] };
+
+    /// The command's description, if there is such a command and it may have so many arguments.
+    pub fn of(command: Command<'_>) -> Result<&'static Spec, Answer<'static>> {
+        let Some(spec) = Spec::named(command.name()) else { return Err(unknown(command)) };
+        if spec.takes(command.len()) { Ok(spec) } else { Err(wrong_number(spec.name)) }
+    }
+
+    pub fn takes(&self, arguments: usize) -> bool {
+        let arguments = arguments as i64;
+        if self.arity < 0 { arguments >= -self.arity } else { arguments == self.arity }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.flags.contains(&"no_auth")
+    }
+
+    /// Where keys stand in a command of so many arguments.
+    pub fn key_places(&self, arguments: usize) -> impl Iterator<Item = usize> + use<> {
+        let [first, last, step] = self.keys;
+        let last = if last < 0 { arguments as i64 + last } else { last };
+        let count = if first == 0 { 0 } else { (last - first) / step + 1 };
+        (0..count).map(move |n| (first + n * step) as usize)
+    }
+
+    pub fn keys_of<'a>(&self, command: Command<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.key_places(command.len()).filter_map(move |place| command.get(place))
+    }
+
+    /// Does what the command says, with what it needs locked. `None` if it is the connection's own business.
+    pub fn run<'a>(
+        &self,
+        shared: &Shared,
+        session: &mut Session,
+        conn: &Conn<Commands>,
+        command: Command<'a>,
+    ) -> Option<Answer<'a>> {
+        let store = &shared.store;
+        let (action, mut keys) = match self.run {
+            Keys(action) => (action, store.lock(session.db, self.keys_of(command))),
+            Database(action) => (action, store.lock_all(session.db, false)),
+            Databases(action) => (action, store.lock_all(session.db, true)),
+            Connection => return None,
+        };
+        Some(action(&mut Call { shared, session, conn, keys: &mut keys }, command))
+    }
+}
+
+/// The commands that come most, by the shortest way.
+#[inline]
+pub fn quick<'a>(store: &Store, db: usize, command: Command<'a>) -> Option<Answer<'a>> {
+    match (command.len(), command.name()) {
+        (2, b"GET" | b"get") => Some(Answer::value(store.get(db, command.get(1)?))),
+        (3, b"SET" | b"set") => Some(strings::done(store.set(db, command.get(1)?, command.get(2)?))),
+        (1, b"PING" | b"ping") => Some(Answer::Reply(Reply::Simple("PONG"))),
+        _ => None,
+    }
+}
+
+fn lowercase<'a>(name: &[u8], space: &'a mut [u8; 16]) -> Option<&'a [u8]> {
+    let space = space.get_mut(..name.len())?;
     space.copy_from_slice(name);
+    space.make_ascii_lowercase();
+    Some(space)
+}
+
+/// An option or a subcommand in capitals; empty if it is longer than any.
+pub fn capitals<'a>(word: &[u8], space: &'a mut [u8; 16]) -> &'a [u8] {
+    let Some(space) = space.get_mut(..word.len()) else { return &[] };
+    space.copy_from_slice(word);
     space.make_ascii_uppercase();
     space
 }
 
-/// What a command has brought.
-pub enum Answer<'a> {
-    Reply(Reply<'a>),
-    Value(Bytes),
-    Values(Vec<Option<Bytes>>),
-    Refusal(String),
-    Commands,
+pub fn wrong_number(name: &str) -> Answer<'static> {
+    Answer::Refusal(format!("ERR wrong number of arguments for '{name}' command"))
 }
 
-impl From<Reply<'static>> for Answer<'_> {
-    fn from(reply: Reply<'static>) -> Self {
-        Answer::Reply(reply)
-    }
+pub fn wrong_subcommand(of: &str, command: Command<'_>) -> Answer<'static> {
+    let name = shown(command.get(1).unwrap_or_default(), 128);
+    Answer::Refusal(format!("ERR unknown subcommand '{name}'. Try {of} HELP."))
 }
 
-impl Encoder<Answer<'_>> for ReplyEncoder {
-    type Error = RespError;
+pub const NOT_NOW: Answer<'static> = refused("ERR Command not allowed inside a transaction");
 
-    fn encode(&mut self, answer: &Answer<'_>, output: &mut Output<'_>) -> Result<(), RespError> {
-        match answer {
-            Answer::Reply(reply) => self.encode(reply, output),
-            Answer::Value(value) => self.encode(&Reply::Bulk(value), output),
-            Answer::Refusal(why) => self.encode(&Reply::Error(why), output),
-            Answer::Values(values) => {
-                let replies = values.iter().map(|value| value.as_deref().map_or(Reply::Null, Reply::Bulk));
-                self.encode(&Reply::Array(&replies.collect::<Vec<_>>()), output)
-            }
-            Answer::Commands => {
-                let rows: Vec<[Reply<'_>; 6]> = COMMANDS.iter().map(describe).collect();
-                let rows: Vec<Reply<'_>> = rows.iter().map(|row| Reply::Array(row)).collect();
-                self.encode(&Reply::Array(&rows), output)
-            }
+/// What a peer has sent, but not at any length.
+pub fn shown(bytes: &[u8], most: usize) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned()
+}
+
+fn unknown(command: Command<'_>) -> Answer<'static> {
+    let mut arguments = String::new();
+    for argument in command.arguments() {
+        if arguments.len() >= 128 {
+            break;
         }
+        arguments += &format!("'{}' ", shown(argument, 128 - arguments.len()));
     }
-}
-
-/// Does what a command says, if it concerns the keys or the server.
-pub fn execute<'a>(shared: &Shared, command: Command<'a>) -> Option<Answer<'a>> {
-    // Most names are sent in capitals, and need not be looked through for other letters.
-    execute_named(shared, command.name(), command)
-        .or_else(|| execute_named(shared, capitals(command.name(), &mut [0; LONGEST_NAME]), command))
-}
-
-fn execute_named<'a>(shared: &Shared, name: &[u8], command: Command<'a>) -> Option<Answer<'a>> {
-    let store = &shared.store;
-    let arg = |index| command.get(index).unwrap_or_default();
-    let number = |number: usize| Answer::Reply(Reply::Integer(number as i64));
-    Some(match (name, command.len()) {
-        (b"GET", 2) => store.get(arg(1)).map_or(Answer::Reply(Reply::Null), Answer::Value),
-        (b"SET", 3..) => set(shared, command).into(),
-        (b"PING", 1) => Reply::Simple("PONG").into(),
-        (b"PING" | b"ECHO", 2) => Answer::Reply(Reply::Bulk(arg(1))),
-        (b"INCR", 2) => add(shared, arg(1), 1).into(),
-        (b"DECR", 2) => add(shared, arg(1), -1).into(),
-        (b"INCRBY", 3) => integer(arg(2)).map_or(NO_INTEGER, |by| add(shared, arg(1), by)).into(),
-        (b"MGET", 2..) => {
-            let mut locked = store.lock(command.arguments());
-            Answer::Values(command.arguments().map(|key| locked.get(key)).collect())
-        }
-        (b"MSET", count @ 3..) if count % 2 == 1 => set_all(shared, command).into(),
-        (b"DEL", 2..) => number(command.arguments().filter(|key| store.delete(key)).count()),
-        (b"EXISTS", 2..) => number(command.arguments().filter(|key| store.exists(key)).count()),
-        (b"EXPIRE", 3) => expire(shared, command).into(),
-        (b"TTL", 2) => Reply::Integer(life(shared, arg(1), 1000)).into(),
-        (b"PTTL", 2) => Reply::Integer(life(shared, arg(1), 1)).into(),
-        (b"KEYS", 2) => {
-            let keys = store.keys(|key| glob::matches(arg(1), key));
-            Answer::Values(keys.into_iter().map(Some).collect())
-        }
-        (b"DBSIZE", 1) => number(store.len()),
-        (b"FLUSHALL", _) => {
-            store.clear();
-            OK.into()
-        }
-        (b"PUBLISH", 3) => match shared.channels.publish(arg(1), arg(2)) {
-            Ok(heard) => number(heard),
-            Err(error) => Answer::Refusal(format!("ERR {error}")),
-        },
-        (b"INFO", _) => Answer::Value(info(shared).into()),
-        (b"COMMAND", 1) => Answer::Commands,
-        (b"COMMAND", 2..) if arg(1).eq_ignore_ascii_case(b"COUNT") => number(COMMANDS.len()),
-        (b"COMMAND", 2..) if arg(1).eq_ignore_ascii_case(b"DOCS") => Reply::Map(&[]).into(),
-        (b"CONFIG", 3) if arg(1).eq_ignore_ascii_case(b"GET") => config(arg(2)).into(),
-        (b"CLIENT", 4..) if arg(1).to_ascii_uppercase().starts_with(b"SET") => OK.into(),
-        (b"SELECT", 2) if arg(1) == b"0" => OK.into(),
-        (b"SELECT", 2) => Reply::Error("ERR DB index is out of range").into(),
-        _ => return None,
-    })
-}
-
-/// `SET key value [EX seconds | PX milliseconds] [NX | XX]`
-fn set(shared: &Shared, command: Command<'_>) -> Reply<'static> {
-    let (key, value) = (command.get(1).unwrap_or_default(), command.get(2).unwrap_or_default());
-    let (mut ends, mut only_if) = (None, None);
-    let mut options = command.arguments().skip(2);
-    while let Some(option) = options.next() {
-        let unit = match capitals(option, &mut [0; LONGEST_NAME]) {
-            b"EX" if ends.is_none() => 1000,
-            b"PX" if ends.is_none() => 1,
-            b"NX" if only_if.is_none() => {
-                only_if = Some(false);
-                continue;
-            }
-            b"XX" if only_if.is_none() => {
-                only_if = Some(true);
-                continue;
-            }
-            _ => return SYNTAX,
-        };
-        let Some(time) = options.next() else { return SYNTAX };
-        let Some(number) = integer(time) else { return NO_INTEGER };
-        match in_future(number, unit).filter(|_| number > 0) {
-            Some(at) => ends = Some(at),
-            None => return Reply::Error("ERR invalid expire time in 'set' command"),
-        }
-    }
-    match shared.store.set(key, Bytes::copy_from_slice(value), ends, only_if) {
-        Ok(true) => OK,
-        Ok(false) => Reply::Null,
-        Err(OutOfMemory) => OUT_OF_MEMORY,
-    }
-}
-
-fn set_all(shared: &Shared, command: Command<'_>) -> Reply<'static> {
-    let mut locked = shared.store.lock(command.arguments().step_by(2));
-    let mut pairs = command.arguments();
-    while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
-        if locked.set(key, Bytes::copy_from_slice(value)).is_err() {
-            return OUT_OF_MEMORY;
-        }
-    }
-    OK
-}
-
-fn add(shared: &Shared, key: &[u8], by: i64) -> Reply<'static> {
-    let mut sum = 0;
-    let result = shared.store.update(key, |old| {
-        let old = old.map_or(Some(0), integer).ok_or(NO_INTEGER)?;
-        sum = old.checked_add(by).ok_or(Reply::Error("ERR increment or decrement would overflow"))?;
-        Ok(Bytes::from(sum.to_string()))
-    });
-    match result {
-        Ok(()) => Reply::Integer(sum),
-        Err(reply) => reply,
-    }
-}
-
-impl From<OutOfMemory> for Reply<'static> {
-    fn from(_: OutOfMemory) -> Reply<'static> {
-        OUT_OF_MEMORY
-    }
-}
-
-fn expire(shared: &Shared, command: Command<'_>) -> Reply<'static> {
-    let key = command.get(1).unwrap_or_default();
-    let Some(seconds) = command.get(2).and_then(integer) else { return NO_INTEGER };
-    let done = match in_future(seconds, 1000) {
-        // What should have ended already ends now.
-        _ if seconds <= 0 => shared.store.delete(key),
-        Some(at) => shared.store.expire(key, at),
-        None => return Reply::Error("ERR invalid expire time in 'expire' command"),
-    };
-    Reply::Integer(i64::from(done))
-}
-
-/// How long a key still lives, in units of some milliseconds, rounded; -1 if it does not end, and -2 if there is none.
-fn life(shared: &Shared, key: &[u8], unit: i64) -> i64 {
-    match shared.store.life(key) {
-        Life::Missing => -2,
-        Life::Forever => -1,
-        Life::Until(at) => {
-            let left = at.saturating_duration_since(Instant::now()).as_millis() as i64;
-            (left + unit / 2) / unit
-        }
-    }
-}
-
-fn in_future(number: i64, unit: u64) -> Option<Instant> {
-    let milliseconds = u64::try_from(number).ok()?.checked_mul(unit)?;
-    Instant::now().checked_add(Duration::from_millis(milliseconds))
-}
-
-fn integer(bytes: &[u8]) -> Option<i64> {
-    std::str::from_utf8(bytes).ok()?.parse().ok()
-}
-
-fn info(shared: &Shared) -> String {
-    let (keys, used) = (shared.store.len(), shared.store.used());
-    let server = format!("# Server\r\nredis_version:{VERSION}\r\nprocess_id:{}\r\n", std::process::id());
-    format!("{server}\r\n# Memory\r\nused_memory:{used}\r\n\r\n# Keyspace\r\ndb0:keys={keys},expires=0,avg_ttl=0\r\n")
-}
-
-/// One command, as `COMMAND` tells of it: name, arguments, flags, where keys stand.
-fn describe(command: &'static (&'static str, i64, [i64; 3])) -> [Reply<'static>; 6] {
-    let (name, arguments, [first, last, step]) = command;
-    let [first, last, step] = [*first, *last, *step].map(Reply::Integer);
-    [Reply::Bulk(name.as_bytes()), Reply::Integer(*arguments), Reply::Array(&[]), first, last, step]
-}
-
-/// What is asked for by those who measure: that nothing is written to a disk.
-fn config(name: &[u8]) -> Reply<'static> {
-    match name {
-        b"save" => Reply::Map(&[(Reply::Bulk(b"save"), Reply::Bulk(b""))]),
-        b"appendonly" => Reply::Map(&[(Reply::Bulk(b"appendonly"), Reply::Bulk(b"no"))]),
-        _ => Reply::Map(&[]),
-    }
-}
-
-/// Why a command was not understood.
-pub fn refusal(command: Command<'_>) -> String {
-    // Quoted, and not at any length: the peer has chosen it.
-    let name = command.name()[..command.name().len().min(64)].escape_ascii().to_string().to_lowercase();
-    match COMMANDS.iter().find(|(known, ..)| *known == name) {
-        Some((_, arity, _)) if command.len() as i64 == *arity || (*arity < 0 && command.len() as i64 >= -arity) => {
-            format!("ERR unknown subcommand or wrong arguments for '{name}' command")
-        }
-        Some(_) => format!("ERR wrong number of arguments for '{name}' command"),
-        None => format!("ERR unknown command '{name}'"),
-    }
+    let name = shown(command.name(), 128);
+    Answer::Refusal(format!("ERR unknown command '{name}', with args beginning with: {arguments}"))
 }

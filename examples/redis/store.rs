@@ -1,5 +1,8 @@
-//! Keys and values. They are spread over shards, each with a lock of its own, so that the cores seldom meet at one.
+//! Keys and values of all databases. They are spread over shards, each with a lock of its own, so that two cores seldom want the
+//! same one.
 
+use crate::time::now;
+use crate::watch::Watched;
 use ahash::RandomState;
 use bytes::Bytes;
 use hashbrown::HashTable;
@@ -7,17 +10,19 @@ use hashbrown::hash_table::Entry as Slot;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
 
+/// As many as Redis has by default.
+pub const DATABASES: usize = 16;
+/// Shards of each database.
 const SHARDS: usize = 64;
 /// What an entry takes besides its key and its value, about.
 const OVERHEAD: usize = 96;
-/// Keys that are removed from a shard before others may have it.
+/// Keys that are removed from a shard before its lock is released.
 const SWEPT_AT_ONCE: usize = 1000;
 
 pub struct Store {
-    shards: [Mutex<Shard>; SHARDS],
-    /// Keyed, so that nobody can choose keys that collide.
+    shards: Vec<Mutex<Shard>>,
+    /// Keyed, so that no peer can choose keys that collide.
     hasher: RandomState,
     used: AtomicUsize,
     max: usize,
@@ -27,20 +32,22 @@ pub struct Store {
 struct Shard {
     entries: HashTable<Entry>,
     /// The keys that end some time, the first to end in front.
-    ending: BTreeSet<(Instant, Bytes)>,
+    ending: BTreeSet<(i64, Bytes)>,
+    watched: Watched,
 }
 
-struct Entry {
+pub struct Entry {
     hash: u64,
-    key: Bytes,
-    value: Bytes,
-    ends: Option<Instant>,
+    pub key: Bytes,
+    pub value: Bytes,
+    /// In milliseconds since 1970, as all times are here.
+    pub ends: Option<i64>,
 }
 
 impl Entry {
     fn is_over(&self) -> bool {
         // The clock is asked only about keys that end.
-        self.ends.is_some_and(|at| at <= Instant::now())
+        self.ends.is_some_and(|at| at <= now())
     }
 
     fn size(&self) -> usize {
@@ -51,111 +58,52 @@ impl Entry {
 /// There is no room for more.
 pub struct OutOfMemory;
 
-/// When a key ends.
-#[derive(Debug, PartialEq)]
-pub enum Life {
-    Missing,
-    Forever,
-    Until(Instant),
-}
-
 impl Store {
     pub fn new(max: usize) -> Store {
-        let shards = std::array::from_fn(|_| Mutex::default());
+        let shards = (0..DATABASES * SHARDS).map(|_| Mutex::default()).collect();
         Store { shards, hasher: RandomState::new(), used: AtomicUsize::new(0), max }
     }
 
-    /// The shards of these keys, until what is returned is dropped: what happens to them happens at once.
-    pub fn lock<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Locked<'_> {
-        let mut wanted: Vec<usize> = keys.map(|key| shard_of(self.hasher.hash_one(key))).collect();
-        // In one order for all, so that nobody waits for somebody who waits for them.
-        wanted.sort_unstable();
-        wanted.dedup();
-        let shards = wanted.into_iter().map(|index| (index, self.shards[index].lock().unwrap())).collect();
-        Locked { store: self, shards }
-    }
-
-    fn with<T>(&self, key: &[u8], act: impl FnOnce(&mut Shard, u64) -> T) -> T {
-        let hash = self.hasher.hash_one(key);
-        act(&mut self.shards[shard_of(hash)].lock().unwrap(), hash)
-    }
-
-    pub fn get(&self, key: &[u8]) -> Option<Bytes> {
-        self.with(key, |shard, hash| shard.find(hash, key).map(|entry| entry.value.clone()))
-    }
-
-    /// Sets a key; says whether that was done, which may hang on whether there is such a key.
-    pub fn set(
-        &self,
-        key: &[u8],
-        value: Bytes,
-        ends: Option<Instant>,
-        only_if: Option<bool>,
-    ) -> Result<bool, OutOfMemory> {
-        self.with(key, |shard, hash| {
-            if only_if.is_some_and(|exists| shard.find(hash, key).is_some() != exists) {
-                return Ok(false);
+    // ANCHOR: lock
+    /// The shards of these keys of a database, locked until the value is dropped: what is done by it is done at once.
+    pub fn lock<'a>(&self, db: usize, mut keys: impl Iterator<Item = &'a [u8]>) -> Locked<'_> {
+        let mut index = |key: &[u8]| db * SHARDS + shard_of(self.hasher.hash_one(key));
+        let (first, second) = (keys.next(), keys.next());
+        let shards = match (first, second) {
+            (None, _) => Shards::Several(Vec::new()),
+            (Some(key), None) => Shards::One(self.shards[index(key)].lock().unwrap()),
+            (Some(first), Some(second)) => {
+                let mut wanted: Vec<usize> = [first, second].into_iter().chain(keys).map(&mut index).collect();
+                // All lock in one order, so that no two wait for each other.
+                wanted.sort_unstable();
+                wanted.dedup();
+                Shards::Several(wanted.into_iter().map(|index| (index, self.shards[index].lock().unwrap())).collect())
             }
-            self.put(shard, hash, key, value, ends).map(|()| true)
-        })
+        };
+        Locked { store: self, db, shards }
+    }
+    // ANCHOR_END: lock
+
+    /// All shards of a database, or of all databases.
+    pub fn lock_all(&self, db: usize, all_databases: bool) -> Locked<'_> {
+        let range = if all_databases { 0..self.shards.len() } else { db * SHARDS..(db + 1) * SHARDS };
+        let shards = range.map(|index| (index, self.shards[index].lock().unwrap()));
+        Locked { store: self, db, shards: Shards::Several(shards.collect()) }
     }
 
-    /// Changes a value, if `change` says so; the key's end stays what it is.
-    pub fn update<E: From<OutOfMemory>>(
-        &self,
-        key: &[u8],
-        change: impl FnOnce(Option<&[u8]>) -> Result<Bytes, E>,
-    ) -> Result<(), E> {
-        self.with(key, |shard, hash| {
-            let found = shard.find(hash, key);
-            let ends = found.and_then(|entry| entry.ends);
-            let value = change(found.map(|entry| &*entry.value))?;
-            self.put(shard, hash, key, value, ends).map_err(E::from)
-        })
+    fn with<T>(&self, db: usize, key: &[u8], act: impl FnOnce(&mut Shard, u64) -> T) -> T {
+        let hash = self.hasher.hash_one(key);
+        act(&mut self.shards[db * SHARDS + shard_of(hash)].lock().unwrap(), hash)
     }
 
-    pub fn exists(&self, key: &[u8]) -> bool {
-        self.with(key, |shard, hash| shard.find(hash, key).is_some())
+    /// `GET`, by the shortest way.
+    pub fn get(&self, db: usize, key: &[u8]) -> Option<Bytes> {
+        self.with(db, key, |shard, hash| shard.find(hash, key).map(|entry| entry.value.clone()))
     }
 
-    pub fn delete(&self, key: &[u8]) -> bool {
-        self.with(key, |shard, hash| shard.find(hash, key).is_some() && self.remove(shard, hash, key))
-    }
-
-    /// Sets when a key ends; says whether there is such a key.
-    pub fn expire(&self, key: &[u8], ends: Instant) -> bool {
-        self.with(key, |shard, hash| {
-            let Some(value) = shard.find(hash, key).map(|entry| entry.value.clone()) else { return false };
-            self.put(shard, hash, key, value, Some(ends)).is_ok()
-        })
-    }
-
-    pub fn life(&self, key: &[u8]) -> Life {
-        self.with(key, |shard, hash| match shard.find(hash, key) {
-            None => Life::Missing,
-            Some(entry) => entry.ends.map_or(Life::Forever, Life::Until),
-        })
-    }
-
-    pub fn keys(&self, matches: impl Fn(&[u8]) -> bool) -> Vec<Bytes> {
-        let mut found = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.lock().unwrap();
-            let living = shard.entries.iter().filter(|entry| !entry.is_over() && matches(&entry.key));
-            found.extend(living.map(|entry| entry.key.clone()));
-        }
-        found
-    }
-
-    pub fn clear(&self) {
-        for shard in &self.shards {
-            let cleared = std::mem::take(&mut *shard.lock().unwrap());
-            self.used.fetch_sub(cleared.entries.iter().map(Entry::size).sum(), Relaxed);
-        }
-    }
-
-    pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum()
+    /// `SET` without options, by the shortest way.
+    pub fn set(&self, db: usize, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
+        self.with(db, key, |shard, hash| self.put(shard, hash, key, Bytes::copy_from_slice(value), None, self.max))
     }
 
     /// What keys and values take, in bytes, about.
@@ -163,9 +111,13 @@ impl Store {
         self.used.load(Relaxed)
     }
 
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     /// Removes keys whose time is over.
     pub fn sweep(&self) {
-        let now = Instant::now();
+        let now = now();
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap();
             for _ in 0..SWEPT_AT_ONCE {
@@ -186,14 +138,15 @@ impl Store {
         hash: u64,
         key: &[u8],
         value: Bytes,
-        ends: Option<Instant>,
+        ends: Option<i64>,
+        max: usize,
     ) -> Result<(), OutOfMemory> {
-        let Shard { entries, ending } = shard;
+        let Shard { entries, ending, watched } = shard;
         match entries.entry(hash, |entry| *entry.key == *key, |entry| entry.hash) {
             Slot::Occupied(mut slot) => {
                 let entry = slot.get_mut();
                 let (old, new) = (entry.value.len(), value.len());
-                if new > old && self.used() + (new - old) > self.max {
+                if new > old && self.used().saturating_add(new - old) > max {
                     return Err(OutOfMemory);
                 }
                 if entry.ends != ends {
@@ -203,15 +156,20 @@ impl Store {
                     if let Some(at) = ends {
                         ending.insert((at, entry.key.clone()));
                     }
+                    entry.ends = ends;
                 }
-                (entry.value, entry.ends) = (value, ends);
-                self.used.fetch_add(new, Relaxed);
-                self.used.fetch_sub(old, Relaxed);
+                entry.value = value;
+                // A counter that all cores write to is left alone when it stays what it is.
+                if new > old {
+                    self.used.fetch_add(new - old, Relaxed);
+                } else if new < old {
+                    self.used.fetch_sub(old - new, Relaxed);
+                }
             }
             Slot::Vacant(slot) => {
                 let entry = Entry { hash, key: Bytes::copy_from_slice(key), value, ends };
                 let size = entry.size();
-                if self.used() + size > self.max {
+                if self.used().saturating_add(size) > max {
                     return Err(OutOfMemory);
                 }
                 if let Some(at) = ends {
@@ -221,17 +179,19 @@ impl Store {
                 slot.insert(entry);
             }
         }
+        watched.touch(key);
         Ok(())
     }
 
-    fn remove(&self, shard: &mut Shard, hash: u64, key: &[u8]) -> bool {
-        let Ok(slot) = shard.entries.find_entry(hash, |entry| *entry.key == *key) else { return false };
+    fn remove(&self, shard: &mut Shard, hash: u64, key: &[u8]) -> Option<Entry> {
+        let Ok(slot) = shard.entries.find_entry(hash, |entry| *entry.key == *key) else { return None };
         let (entry, _) = slot.remove();
         if let Some(at) = entry.ends {
             shard.ending.remove(&(at, entry.key.clone()));
         }
         self.used.fetch_sub(entry.size(), Relaxed);
-        true
+        shard.watched.touch(key);
+        Some(entry)
     }
 }
 
@@ -242,31 +202,165 @@ impl Shard {
     }
 }
 
-/// Several shards at once.
+/// Shards that are locked, and the database that keys are looked up in.
 pub struct Locked<'a> {
     store: &'a Store,
-    shards: Vec<(usize, MutexGuard<'a, Shard>)>,
+    pub db: usize,
+    shards: Shards<'a>,
+}
+
+enum Shards<'a> {
+    One(MutexGuard<'a, Shard>),
+    /// In the order of their indices.
+    Several(Vec<(usize, MutexGuard<'a, Shard>)>),
 }
 
 impl Locked<'_> {
-    fn shard(&mut self, hash: u64) -> &mut Shard {
-        let index = shard_of(hash);
-        let at = self.shards.binary_search_by_key(&index, |(index, _)| *index).expect("the key was named");
-        &mut self.shards[at].1
+    fn at(&mut self, key: &[u8]) -> (&Store, &mut Shard, u64) {
+        let hash = self.store.hasher.hash_one(key);
+        let index = self.db * SHARDS + shard_of(hash);
+        let shard = match &mut self.shards {
+            Shards::One(shard) => shard,
+            Shards::Several(shards) => {
+                let at = shards.binary_search_by_key(&index, |(index, _)| *index).expect("the key was named");
+                &mut shards[at].1
+            }
+        };
+        (self.store, shard, hash)
+    }
+
+    pub fn find(&mut self, key: &[u8]) -> Option<&Entry> {
+        let (_, shard, hash) = self.at(key);
+        shard.find(hash, key)
     }
 
     pub fn get(&mut self, key: &[u8]) -> Option<Bytes> {
-        let hash = self.store.hasher.hash_one(key);
-        self.shard(hash).find(hash, key).map(|entry| entry.value.clone())
+        self.find(key).map(|entry| entry.value.clone())
     }
 
-    pub fn set(&mut self, key: &[u8], value: Bytes) -> Result<(), OutOfMemory> {
-        let (store, hash) = (self.store, self.store.hasher.hash_one(key));
-        store.put(self.shard(hash), hash, key, value, None)
+    pub fn set(&mut self, key: &[u8], value: Bytes, ends: Option<i64>) -> Result<(), OutOfMemory> {
+        let (store, shard, hash) = self.at(key);
+        store.put(shard, hash, key, value, ends, store.max)
+    }
+
+    /// Like `set`, when there [is room](Locked::has_room) for it.
+    pub fn set_reserved(&mut self, key: &[u8], value: Bytes, ends: Option<i64>) {
+        let (store, shard, hash) = self.at(key);
+        let _ = store.put(shard, hash, key, value, ends, usize::MAX);
+    }
+
+    /// Removes a key; `None` if there is none, or if its time was over.
+    pub fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        let (store, shard, hash) = self.at(key);
+        store.remove(shard, hash, key).filter(|entry| !entry.is_over())
+    }
+
+    /// Whether there is room for these keys and values; where a key is named twice, the later value counts.
+    pub fn has_room<'k>(&mut self, pairs: impl Iterator<Item = (&'k [u8], &'k [u8])>) -> bool {
+        let last: std::collections::HashMap<&[u8], &[u8]> = pairs.collect();
+        let (mut more, mut less) = (0, 0);
+        for (key, value) in last {
+            let (_, shard, hash) = self.at(key);
+            // A key whose time is over still takes its room.
+            less += shard.entries.find(hash, |entry| *entry.key == *key).map_or(0, Entry::size);
+            more += key.len() + value.len() + OVERHEAD;
+        }
+        more <= less || self.store.used() + (more - less) <= self.store.max
+    }
+
+    /// The shards of the database that are locked, each with its number there.
+    fn of_database(&mut self) -> impl Iterator<Item = (usize, &mut Shard)> {
+        let db = self.db;
+        let shards = match &mut self.shards {
+            Shards::One(_) => &mut [][..],
+            Shards::Several(shards) => &mut shards[..],
+        };
+        shards
+            .iter_mut()
+            .filter(move |(index, _)| index / SHARDS == db)
+            .map(|(index, shard)| (*index % SHARDS, &mut **shard))
+    }
+
+    pub fn keys(&mut self, matches: impl Fn(&[u8]) -> bool) -> Vec<Bytes> {
+        self.of_database()
+            .flat_map(|(_, shard)| shard.entries.iter())
+            .filter(|entry| matches(&entry.key) && !entry.is_over())
+            .map(|entry| entry.key.clone())
+            .collect()
+    }
+
+    /// How many keys there are, and how many of them end.
+    pub fn count(&mut self) -> (usize, usize) {
+        self.of_database()
+            .fold((0, 0), |(all, ending), (_, shard)| (all + shard.entries.len(), ending + shard.ending.len()))
+    }
+
+    /// Removes all keys of the database.
+    pub fn clear(&mut self) {
+        let store = self.store;
+        for (_, shard) in self.of_database() {
+            let entries = std::mem::take(&mut shard.entries);
+            shard.ending.clear();
+            store.used.fetch_sub(entries.iter().map(Entry::size).sum(), Relaxed);
+            entries.iter().for_each(|entry| shard.watched.touch(&entry.key));
+        }
+    }
+
+    /// About `count` keys from `cursor` on, and the next cursor, which is 0 at the end.
+    ///
+    /// Keys are visited in the order of their hashes, so that those that are there all the time are visited exactly once, whatever
+    /// else comes and goes.
+    pub fn scan(&mut self, cursor: u64, count: usize) -> (u64, Vec<Bytes>) {
+        let mut found = Vec::new();
+        for (number, shard) in self.of_database().skip((cursor >> POSITION_BITS) as usize) {
+            let ahead = shard.entries.iter().map(|entry| (position(entry.hash), entry));
+            let mut ahead: Vec<(u64, &Entry)> = ahead.filter(|(at, _)| *at >= cursor).collect();
+            let wanted = count - found.len();
+            let last = match ahead.len() > wanted {
+                true => ahead.select_nth_unstable_by_key(wanted - 1, |(at, _)| *at).1.0,
+                false => u64::MAX,
+            };
+            let visited = ahead.iter().filter(|(at, entry)| *at <= last && !entry.is_over());
+            found.extend(visited.map(|(_, entry)| entry.key.clone()));
+            if last < u64::MAX {
+                return (last + 1, found);
+            }
+            if found.len() >= count && number + 1 < SHARDS {
+                return ((number as u64 + 1) << POSITION_BITS, found);
+            }
+        }
+        (0, found)
+    }
+
+    /// Begins to watch a key; says how often it had changed.
+    pub fn watch(&mut self, key: &[u8]) -> u64 {
+        let (store, shard, hash) = self.at(key);
+        if shard.entries.find(hash, |entry| *entry.key == *key).is_some_and(Entry::is_over) {
+            // Otherwise its removal would be taken for a change.
+            store.remove(shard, hash, key);
+        }
+        shard.watched.add(key)
+    }
+
+    /// Ends that; says how often the key has changed until now.
+    pub fn unwatch(&mut self, key: &[u8]) -> u64 {
+        let (store, shard, hash) = self.at(key);
+        if shard.entries.find(hash, |entry| *entry.key == *key).is_some_and(Entry::is_over) {
+            store.remove(shard, hash, key);
+        }
+        shard.watched.remove(key)
     }
 }
 
-/// The table below uses the lowest and the highest bits.
+/// The table uses the lowest and the highest bits.
 fn shard_of(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
+}
+
+/// Bits of a position that are behind the number of the shard.
+const POSITION_BITS: u32 = u64::BITS - SHARDS.trailing_zeros();
+
+/// Where a key stands in the order of a scan: its shard, then the rest of its hash.
+fn position(hash: u64) -> u64 {
+    hash.rotate_right(32 + SHARDS.trailing_zeros())
 }

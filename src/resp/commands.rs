@@ -264,10 +264,8 @@ impl Decoder for CommandDecoder {
     }
 
     fn answer(&mut self, output: &mut Output<'_>) {
-        if let Some(error) = self.refusal.take() {
-            if let Some(why) = error.told() {
-                output.put_slice(&[b"-ERR Protocol error: ", &why[..], b"\r\n"].concat());
-            }
+        if let Some(why) = self.refusal.take().and_then(|error| error.told()) {
+            output.put_slice(&[b"-ERR Protocol error: ", &why[..], b"\r\n"].concat());
         }
     }
 
