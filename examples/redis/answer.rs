@@ -49,7 +49,7 @@ impl Answer<'_> {
 impl Encoder<Answer<'_>> for ReplyEncoder {
     type Error = RespError;
 
-    #[inline]
+    #[inline(always)]
     fn encode(&mut self, answer: &Answer<'_>, output: &mut Output<'_>) -> Result<(), RespError> {
         match answer {
             Answer::Reply(reply) => self.encode(reply, output),

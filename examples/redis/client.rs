@@ -2,7 +2,7 @@
 
 use crate::answer::{Answer, OK, refused};
 use crate::channels::Kind;
-use crate::commands::{self, Shared, Spec, capitals, shown};
+use crate::commands::{self, Quick, Shared, Spec, capitals, shown};
 use crate::connection;
 use crate::number::integer;
 use crate::server;
@@ -30,20 +30,9 @@ impl Client {
         self.session.version == Version::Resp2 && !(self.channels.is_empty() && self.patterns.is_empty())
     }
 
-    /// The answer to a command that takes no waiting.
-    #[inline]
+    /// The answer to a command that takes no waiting; `None` if the connection itself is concerned.
+    #[inline(never)]
     fn answer<'a>(&mut self, conn: &Conn<Commands>, command: Command<'a>) -> Option<Answer<'a>> {
-        if self.session.is_plain()
-            && !self.only_listens()
-            && let Some(answer) = commands::quick(&self.shared.store, self.session.db, command)
-        {
-            return Some(answer);
-        }
-        self.answer_any(conn, command)
-    }
-
-    /// `None` if the connection itself is concerned.
-    fn answer_any<'a>(&mut self, conn: &Conn<Commands>, command: Command<'a>) -> Option<Answer<'a>> {
         let spec = match Spec::of(command) {
             Ok(spec) => spec,
             // As an array, too: Redis takes this for a web page that attacks.
@@ -205,6 +194,13 @@ impl Handler for Client {
     }
 
     async fn on_message(&mut self, conn: &mut Conn<Commands>, command: Command<'_>) -> Result {
+        if self.session.is_plain() && !self.only_listens() {
+            match commands::quick(&self.shared.store, self.session.db, conn, command) {
+                Quick::Sent => return Ok(()),
+                Quick::Reply(reply) => return conn.send(&reply).await,
+                Quick::No => {}
+            }
+        }
         match &self.answer(conn, command) {
             Some(answer) => conn.send(answer).await,
             // Boxed: rare, and its future would be a part of every connection.

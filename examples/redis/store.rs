@@ -71,7 +71,7 @@ impl Store {
         let (first, second) = (keys.next(), keys.next());
         let shards = match (first, second) {
             (None, _) => Shards::Several(Vec::new()),
-            (Some(key), None) => Shards::One(self.shards[index(key)].lock().unwrap()),
+            (Some(key), None) => return self.lock_one(db, key),
             (Some(first), Some(second)) => {
                 let mut wanted: Vec<usize> = [first, second].into_iter().chain(keys).map(&mut index).collect();
                 // All lock in one order, so that no two wait for each other.
@@ -84,6 +84,13 @@ impl Store {
     }
     // ANCHOR_END: lock
 
+    /// The same for one key.
+    pub fn lock_one(&self, db: usize, key: &[u8]) -> Locked<'_> {
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shards[db * SHARDS + shard_of(hash)].lock().unwrap();
+        Locked { store: self, db, shards: Shards::One(hash, shard) }
+    }
+
     /// All shards of a database, or of all databases.
     pub fn lock_all(&self, db: usize, all_databases: bool) -> Locked<'_> {
         let range = if all_databases { 0..self.shards.len() } else { db * SHARDS..(db + 1) * SHARDS };
@@ -91,19 +98,36 @@ impl Store {
         Locked { store: self, db, shards: Shards::Several(shards.collect()) }
     }
 
+    #[inline]
     fn with<T>(&self, db: usize, key: &[u8], act: impl FnOnce(&mut Shard, u64) -> T) -> T {
         let hash = self.hasher.hash_one(key);
         act(&mut self.shards[db * SHARDS + shard_of(hash)].lock().unwrap(), hash)
     }
 
-    /// `GET`, by the shortest way.
-    pub fn get(&self, db: usize, key: &[u8]) -> Option<Bytes> {
-        self.with(db, key, |shard, hash| shard.find(hash, key).map(|entry| entry.value.clone()))
+    /// Lends a value while its shard is locked: `GET`, by the shortest way.
+    #[inline]
+    pub fn read<T>(&self, db: usize, key: &[u8], act: impl FnOnce(Option<&Bytes>) -> T) -> T {
+        self.with(db, key, |shard, hash| act(shard.find(hash, key).map(|entry| &entry.value)))
     }
 
-    /// `SET` without options, by the shortest way.
+    /// `SET` without options, by the shortest way: a value of the same length is written over the one before.
     pub fn set(&self, db: usize, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
-        self.with(db, key, |shard, hash| self.put(shard, hash, key, Bytes::copy_from_slice(value), None, self.max))
+        self.with(db, key, |shard, hash| {
+            let old = shard.entries.find_mut(hash, |entry| *entry.key == *key);
+            if let Some(entry) = old.filter(|entry| entry.ends.is_none() && entry.value.len() == value.len()) {
+                entry.value = match std::mem::take(&mut entry.value).try_into_mut() {
+                    Ok(mut own) => {
+                        own.copy_from_slice(value);
+                        own.freeze()
+                    }
+                    // An answer that is not written yet still holds it.
+                    Err(_) => Bytes::copy_from_slice(value),
+                };
+                shard.watched.touch(key);
+                return Ok(());
+            }
+            self.put(shard, hash, key, Bytes::copy_from_slice(value), None, self.max)
+        })
     }
 
     /// What keys and values take, in bytes, about.
@@ -197,6 +221,7 @@ impl Store {
 
 impl Shard {
     /// The entry of a key, unless its time is over.
+    #[inline]
     fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
         self.entries.find(hash, |entry| *entry.key == *key).filter(|entry| !entry.is_over())
     }
@@ -210,23 +235,23 @@ pub struct Locked<'a> {
 }
 
 enum Shards<'a> {
-    One(MutexGuard<'a, Shard>),
+    /// That of the only key, and the key's hash.
+    One(u64, MutexGuard<'a, Shard>),
     /// In the order of their indices.
     Several(Vec<(usize, MutexGuard<'a, Shard>)>),
 }
 
 impl Locked<'_> {
     fn at(&mut self, key: &[u8]) -> (&Store, &mut Shard, u64) {
-        let hash = self.store.hasher.hash_one(key);
-        let index = self.db * SHARDS + shard_of(hash);
-        let shard = match &mut self.shards {
-            Shards::One(shard) => shard,
+        match &mut self.shards {
+            Shards::One(hash, shard) => (self.store, shard, *hash),
             Shards::Several(shards) => {
+                let hash = self.store.hasher.hash_one(key);
+                let index = self.db * SHARDS + shard_of(hash);
                 let at = shards.binary_search_by_key(&index, |(index, _)| *index).expect("the key was named");
-                &mut shards[at].1
+                (self.store, &mut shards[at].1, hash)
             }
-        };
-        (self.store, shard, hash)
+        }
     }
 
     pub fn find(&mut self, key: &[u8]) -> Option<&Entry> {
@@ -272,7 +297,7 @@ impl Locked<'_> {
     fn of_database(&mut self) -> impl Iterator<Item = (usize, &mut Shard)> {
         let db = self.db;
         let shards = match &mut self.shards {
-            Shards::One(_) => &mut [][..],
+            Shards::One(..) => &mut [][..],
             Shards::Several(shards) => &mut shards[..],
         };
         shards
