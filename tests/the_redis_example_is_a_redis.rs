@@ -448,6 +448,18 @@ fn tcp_and_unix_are_served_at_once() {
 }
 
 #[test]
+fn settings_are_asked_for_together_and_by_patterns() {
+    let (_process, address) = example(&["--max-memory", "7"]);
+    let mut stream = typist(&address);
+    let both = "*4\r\n$10\r\nappendonly\r\n$2\r\nno\r\n$4\r\nsave\r\n$0\r\n\r\n";
+    says(&mut stream, "CONFIG GET save appendonly save nonsense", both);
+    says(&mut stream, "config get S?VE append*", both);
+    says(&mut stream, "CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$7\r\n7340032\r\n");
+    says(&mut stream, "HELLO 3", "*0\r\n");
+    says(&mut stream, "CONFIG GET save appendonly", &both.replace("*4", "%2"));
+}
+
+#[test]
 fn password_is_wanted_before_anything_else() {
     let (_process, address) = example(&["--password", "open sesame"]);
     let mut stream = typist(&address);
