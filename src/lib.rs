@@ -41,7 +41,7 @@
 //! | `http-types` | requests and responses of HTTP from and to the types of the crate `http` |
 //! | `metrics` | counters and histograms of every core, `ServerHandle::metrics`, and a page for Prometheus |
 //! | `protobuf` | the module `protobuf`: messages of `prost`, of one type or of several |
-//! | `resp` | the module `resp`: the protocol of Redis, for servers and clients |
+//! | `resp` | the module `resp`: the protocol of Redis, for servers and clients; and `redis`: a client that stays connected |
 //! | `websocket` | the module `websocket`: RFC 6455, for servers and clients |
 //! | `signal` | `Signals`, and `Server::stop_on_signal` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -69,6 +69,9 @@ mod net;
 #[cfg(feature = "protobuf")]
 #[cfg_attr(docsrs, doc(cfg(feature = "protobuf")))]
 pub mod protobuf;
+#[cfg(feature = "resp")]
+#[cfg_attr(docsrs, doc(cfg(feature = "resp")))]
+pub mod redis;
 #[cfg(feature = "resp")]
 #[cfg_attr(docsrs, doc(cfg(feature = "resp")))]
 pub mod resp;

@@ -126,6 +126,38 @@ pub(crate) const RESP_REPLY: usize = 16 * 1024 * 1024;
 #[cfg(feature = "resp")]
 pub(crate) const RESP_DEPTH: usize = 16;
 
+/// How long a Redis may take to answer, to be connected to and to greet: it answers in microseconds, and a failover takes seconds.
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// When a Redis that is asked nothing is asked for a sign of life: before the state of a firewall or a translator of addresses is
+/// forgotten, half a minute at the least.
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The longest pause before a Redis is connected to again: within it, commands that wait have not come to the end of their time.
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_RECONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// Commands that may wait for their replies, and bytes of them that the server does not take.
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_IN_FLIGHT: usize = 65_536;
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_QUEUED: u32 = 16 * 1024 * 1024;
+
+/// Commands that may wait for a connection, and their bytes: what a busy core asks in a few milliseconds. More would be stale
+/// when it is sent.
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_UNSENT: usize = 4096;
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_UNSENT_BYTES: usize = 1024 * 1024;
+
+/// Messages of a subscription that may wait for their reader, and their bytes.
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_MESSAGES: usize = 1024;
+#[cfg(feature = "resp")]
+pub(crate) const REDIS_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// Connections that the page of metrics may have.
 #[cfg(feature = "metrics")]
 pub(crate) const PAGES: usize = 64;

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 12] = [
     &["files", "metrics"],
     &["client", "group"],
     &["server"],
-    &["websocket"],
+    &["redis", "websocket"],
 ];
 /// Uses that the layers do not explain, each with its reason.
 const EXCEPTIONS: [(&str, &str); 1] = [

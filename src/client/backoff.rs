@@ -50,12 +50,12 @@ impl Backoff {
         self
     }
 
-    pub(super) fn is_success(&self, held: Duration) -> bool {
+    pub(crate) fn is_success(&self, held: Duration) -> bool {
         held > self.max
     }
 
     /// How long to pause after `failed` tries in a row, at least one; `None`: give up.
-    pub(super) fn pause(&self, failed: u32) -> Option<Duration> {
+    pub(crate) fn pause(&self, failed: u32) -> Option<Duration> {
         if self.tries.is_some_and(|tries| failed >= tries) {
             return None;
         }

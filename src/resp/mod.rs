@@ -62,6 +62,8 @@ pub use replies::{Replies, ReplyDecoder};
 pub use reply::{Attributed, Reply, ReplyEncoder};
 pub use value::{AttributedValue, Value, Values};
 
+pub(crate) use value::read as read_value;
+
 /// A version of the protocol. A connection begins with 2, and its client asks for 3 by the command `HELLO`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {

@@ -208,7 +208,7 @@ pub(super) fn token(input: Input<'_>, at: usize, searched: &mut usize) -> Result
 }
 
 /// Reads the value at the front of `bytes`, which are whole; says where it ends.
-pub(super) fn read(bytes: &[u8], attributes: bool) -> Result<(Value<'_>, usize), RespError> {
+pub(crate) fn read(bytes: &[u8], attributes: bool) -> Result<(Value<'_>, usize), RespError> {
     let mut at = 0;
     loop {
         let token = token(Input::from(bytes), at, &mut 0)?.ok_or(RespError::Length)?;
