@@ -10,8 +10,8 @@ use std::io::{Read, Write};
 use support::stream::decode;
 use support::*;
 use tiderace::codec::{Codec, Decoder, Encoder, Error as FrameError, Input, LengthDelimited, encode_to_vec};
-use tiderace::protobuf::{Envelope, Envelopes, Protobuf, ProtobufError};
-use tiderace::{CloseReason, Conn, Handler, Result};
+use tiderace::protobuf::{Envelope, Envelopes, OwnedEnvelope, Protobuf, ProtobufError};
+use tiderace::{CloseReason, Conn, Group, Handle, Handler, Result, block_on};
 
 #[derive(Clone, PartialEq, Message)]
 struct Note {
@@ -171,5 +171,101 @@ fn a_server_answers_messages_and_closes_on_other_bytes() {
         stream.write_all(&[2, 0x0a, 9]).unwrap();
         assert_eq!(read_to_end(&mut stream), b"");
         assert!(closed.next().contains("expected a message"));
+    }
+}
+
+/// What an encoder makes of an envelope, and of its owned form: the same.
+fn sealed(codec: &Envelopes, envelope: Envelope<'_>) -> Result<Vec<u8>, ProtobufError> {
+    let lent = encode_to_vec(&mut codec.clone(), &envelope);
+    assert_eq!(encode_to_vec(&mut codec.clone(), &envelope.into_owned()), lent);
+    lent
+}
+
+#[test]
+fn envelopes_are_made_of_a_name_and_bytes() {
+    let codec = Envelopes::default();
+    let note = Note { text: "hi".into(), numbers: vec![7], inner: None };
+    let bytes = note.encode_to_vec();
+    let made = Envelope::new("test.notes.Note", &bytes);
+    assert_eq!(sealed(&codec, made).unwrap(), written(&codec, &[note]), "as the message itself is written");
+    assert_eq!(sealed(&codec, Envelope::new("", b"")).unwrap(), b"\0\0\0\x02\0\0");
+    let owned = OwnedEnvelope::new("no.Message", b"\xff".to_vec());
+    assert_eq!((owned.as_envelope().name(), owned.as_envelope().bytes()), ("no.Message", &b"\xff"[..]));
+    assert_eq!(sealed(&codec, owned.as_envelope()).unwrap(), b"\0\0\0\x0d\0\x0ano.Message\xff");
+}
+
+#[test]
+fn envelopes_that_do_not_fit_are_refused() {
+    let long = "x".repeat(65_536);
+    let codec = Envelopes::default().max(100_000);
+    assert_eq!(sealed(&codec, Envelope::new(&long, b"")), Err(ProtobufError::Name { length: 65_536 }));
+    let longest = Envelope::new(&long[1..], b"!");
+    let stream = sealed(&codec, longest).unwrap();
+    let received = cut(&codec, &stream, 70, |envelope: Envelope<'_>| envelope.into_owned()).unwrap();
+    assert_eq!(received, [longest.into_owned()]);
+    // The limit counts the name, and the two bytes of its length.
+    let codec = Envelopes::default().max(10);
+    assert_eq!(sealed(&codec, Envelope::new("name", b"1234")).unwrap().len(), 14);
+    let refused = sealed(&codec, Envelope::new("name", b"12345"));
+    assert_eq!(refused, Err(FrameError::TooLong { max: 10, length: 11 }.into()));
+}
+
+proptest! {
+    #[test]
+    fn envelopes_passed_on_are_the_same_bytes(name in ".{0,40}", message in prop::collection::vec(any::<u8>(), 0..60)) {
+        let codec = Envelopes::default();
+        let stream = sealed(&codec, Envelope::new(&name, &message)).unwrap();
+        for at in 0..=stream.len() {
+            let passed_on = cut(&codec, &stream, at, |envelope| sealed(&codec, envelope).unwrap()).unwrap();
+            prop_assert_eq!(&passed_on, &[stream.clone()]);
+        }
+    }
+}
+
+/// Passes on what it does not know: to the sender, to a group, and to a handle.
+struct Broker {
+    all: Group<Envelopes>,
+    opened: std::sync::mpsc::Sender<Handle<Envelopes>>,
+}
+
+impl Handler for Broker {
+    type Codec = Envelopes;
+
+    async fn on_open(&mut self, conn: &mut Conn<Envelopes>) -> Result {
+        self.all.join(conn);
+        self.opened.send(conn.handle())?;
+        Ok(())
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<Envelopes>, envelope: Envelope<'_>) -> Result {
+        match envelope.name() {
+            "back" => conn.send(&envelope).await,
+            _ => self.all.try_send_except(conn.id(), &envelope),
+        }
+    }
+}
+
+#[test]
+fn envelopes_are_relayed_unopened() {
+    for cores in CORES {
+        let (opened, handles) = events();
+        let all = Group::new(Envelopes::default());
+        let server = serve(cores, Envelopes::default(), move || Broker { all: all.clone(), opened: opened.clone() });
+        let (mut one, to_one) = (server.connect(), handles.next());
+        let (mut other, _other) = (server.connect(), handles.next());
+        // Longer than what is copied into the write queue, and no message of anybody.
+        let noise = noise(7, 40_000);
+        for name in ["back", "unknown.Type"] {
+            let sealed = sealed(&Envelopes::default(), Envelope::new(name, &noise)).unwrap();
+            one.write_all(&sealed).unwrap();
+            let mut received = vec![0; sealed.len()];
+            let to = if name == "back" { &mut one } else { &mut other };
+            to.read_exact(&mut received).unwrap();
+            assert!(received == sealed, "{name} comes as it was sent");
+        }
+        block_on(to_one.send(OwnedEnvelope::new("by.Handle", &b"hi"[..]))).unwrap();
+        let mut received = [0; 17];
+        one.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"\0\0\0\x0d\0\x09by.Handlehi");
     }
 }

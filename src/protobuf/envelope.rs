@@ -3,8 +3,10 @@
 use super::ProtobufError;
 use super::write::put_message;
 use crate::codec::{Decoder, Encoder, Input, LengthDelimited, Output};
+use bytes::Bytes;
 use prost::{Message, Name};
 use std::fmt;
+use std::sync::Arc;
 
 /// The bytes that say how long a name is.
 const NAME: usize = 2;
@@ -59,14 +61,51 @@ impl Envelopes {
     }
 }
 
-/// A message that was received, and its name. It lies in the connection's buffer.
-#[derive(Clone, Copy)]
+/// An encoded message and the name of its type. A received one lies in the connection's buffer.
+///
+/// It can be sent on as it is, so a proxy or a broker relays messages of types that it does not know. To keep it for longer
+/// than the handler's method, or to send it by a [`Handle`](crate::Handle), make it an [`OwnedEnvelope`].
+///
+/// ```
+/// use tiderace::protobuf::{Envelope, Envelopes};
+/// use tiderace::{Conn, Group, Handler, Result};
+///
+/// /// Passes every message on to all others, and opens none.
+/// struct Broker(Group<Envelopes>);
+///
+/// impl Handler for Broker {
+///     type Codec = Envelopes;
+///
+///     async fn on_open(&mut self, conn: &mut Conn<Envelopes>) -> Result {
+///         self.0.join(conn);
+///         conn.send(&Envelope::new("broker.Hello", b"")).await
+///     }
+///
+///     async fn on_message(&mut self, conn: &mut Conn<Envelopes>, envelope: Envelope<'_>) -> Result {
+///         self.0.try_send_except(conn.id(), &envelope)
+///     }
+/// }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Envelope<'a> {
     name: &'a str,
     message: &'a [u8],
 }
 
 impl<'a> Envelope<'a> {
+    /// An envelope around a message that is encoded already. `name` is the full name of its type, as [`prost::Name`] has it.
+    ///
+    /// Neither is checked here: an encoder refuses a name of more than 65,535 bytes ([`ProtobufError::Name`]), and the
+    /// receiver finds out whether the bytes are such a message.
+    pub const fn new(name: &'a str, message: &'a [u8]) -> Envelope<'a> {
+        Envelope { name, message }
+    }
+
+    /// A copy that borrows nothing.
+    pub fn into_owned(self) -> OwnedEnvelope {
+        OwnedEnvelope { name: self.name.into(), message: Bytes::copy_from_slice(self.message) }
+    }
+
     /// The name of the message's type.
     pub fn name(&self) -> &'a str {
         self.name
@@ -105,6 +144,45 @@ impl fmt::Debug for Envelope<'_> {
     }
 }
 
+/// An [`Envelope`] that borrows nothing: to be kept, and to be sent by handles from other threads.
+///
+/// A clone shares the name and the bytes.
+///
+/// ```
+/// use tiderace::Handle;
+/// use tiderace::protobuf::{Envelopes, OwnedEnvelope};
+///
+/// fn deliver(to: &Handle<Envelopes>, letter: &OwnedEnvelope) -> bool {
+///     to.try_send(letter.clone()).is_ok()
+/// }
+///
+/// let letter = OwnedEnvelope::new("post.Letter", vec![0x0a, 2, b'h', b'i']);
+/// assert_eq!(letter.as_envelope().name(), "post.Letter");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnedEnvelope {
+    name: Arc<str>,
+    message: Bytes,
+}
+
+impl OwnedEnvelope {
+    /// As [`Envelope::new`], from values of its own.
+    pub fn new(name: impl Into<Arc<str>>, message: impl Into<Bytes>) -> OwnedEnvelope {
+        OwnedEnvelope { name: name.into(), message: message.into() }
+    }
+
+    /// The envelope, lent.
+    pub fn as_envelope(&self) -> Envelope<'_> {
+        Envelope { name: &self.name, message: &self.message }
+    }
+}
+
+impl fmt::Debug for OwnedEnvelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_envelope().fmt(f)
+    }
+}
+
 /// In parts, which are never joined to be sent.
 fn full_name<M: Name>() -> [&'static str; 3] {
     [M::PACKAGE, if M::PACKAGE.is_empty() { "" } else { "." }, M::NAME]
@@ -135,21 +213,57 @@ impl Decoder for Envelopes {
     }
 }
 
+impl Envelopes {
+    /// Writes what stands before a message of so many bytes.
+    fn put_head(&self, name: &[&str], bytes: usize, output: &mut Output<'_>) -> Result<(), ProtobufError> {
+        let length = name.iter().map(|part| part.len()).sum();
+        let Ok(field) = u16::try_from(length) else { return Err(ProtobufError::Name { length }) };
+        self.frames.put_field((NAME + length).saturating_add(bytes), output)?;
+        output.put_slice(&field.to_be_bytes());
+        name.iter().for_each(|part| output.put_slice(part.as_bytes()));
+        Ok(())
+    }
+}
+
 impl<M: Message + Name> Encoder<M> for Envelopes {
     type Error = ProtobufError;
 
     fn encode(&mut self, message: &M, output: &mut Output<'_>) -> Result<(), ProtobufError> {
-        let name = full_name::<M>();
-        let (length, bytes) = (name.iter().map(|part| part.len()).sum(), message.encoded_len());
-        let Ok(field) = u16::try_from(length) else { return Err(ProtobufError::Name { length }) };
-        self.frames.put_field(NAME + length + bytes, output)?;
-        output.put_slice(&field.to_be_bytes());
-        name.iter().for_each(|part| output.put_slice(part.as_bytes()));
+        let bytes = message.encoded_len();
+        self.put_head(&full_name::<M>(), bytes, output)?;
         put_message(message, bytes, output);
         Ok(())
     }
 
     fn size_hint(message: &M) -> usize {
         size_of_val(message) + message.encoded_len()
+    }
+}
+
+impl Encoder<Envelope<'_>> for Envelopes {
+    type Error = ProtobufError;
+
+    fn encode(&mut self, envelope: &Envelope<'_>, output: &mut Output<'_>) -> Result<(), ProtobufError> {
+        self.put_head(&[envelope.name], envelope.message.len(), output)?;
+        output.put_slice(envelope.message);
+        Ok(())
+    }
+
+    fn size_hint(envelope: &Envelope<'_>) -> usize {
+        size_of_val(envelope) + envelope.name.len() + envelope.message.len()
+    }
+}
+
+impl Encoder<OwnedEnvelope> for Envelopes {
+    type Error = ProtobufError;
+
+    fn encode(&mut self, envelope: &OwnedEnvelope, output: &mut Output<'_>) -> Result<(), ProtobufError> {
+        self.put_head(&[&envelope.name], envelope.message.len(), output)?;
+        output.put_bytes(envelope.message.clone());
+        Ok(())
+    }
+
+    fn size_hint(envelope: &OwnedEnvelope) -> usize {
+        size_of_val(envelope) + envelope.name.len() + envelope.message.len()
     }
 }

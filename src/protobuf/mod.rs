@@ -1,7 +1,7 @@
 //! Protocol Buffers, by [`prost`]. Feature `protobuf`.
 //!
 //! [`Protobuf`] is the codec of a connection that carries one type of message each way, behind its length. [`Envelopes`] is
-//! that of one that carries several: each has its name with it.
+//! that of one that carries several: each has its name with it, so it can also be passed on unopened.
 //!
 //! Messages are structs that derive `prost::Message`, written by hand or by `prost-build`. What is derived names the crate
 //! `prost`, so it must be among your own dependencies, too: version 0.14.
@@ -40,5 +40,5 @@ mod error;
 mod write;
 
 pub use codec::Protobuf;
-pub use envelope::{Envelope, Envelopes};
+pub use envelope::{Envelope, Envelopes, OwnedEnvelope};
 pub use error::ProtobufError;
