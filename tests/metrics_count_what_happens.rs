@@ -30,12 +30,13 @@ fn every_connection_message_and_byte_is_counted() {
         }
         // An answer may be here before it is counted there.
         until("all is counted", || total(|core| core.bytes_sent) == 48);
+        assert_eq!(total(|core| core.connections_accepted), 4);
         assert_eq!(total(|core| core.connections_opened), 4);
-        assert_eq!(total(|core| core.connections_open), 4);
+        assert_eq!(total(|core| core.connections_active), 4);
         assert_eq!(total(|core| core.messages_received), 16);
         assert_eq!(total(|core| core.messages_sent), 16);
         assert_eq!(total(|core| core.bytes_received), 48);
-        assert_eq!(total(|core| core.bytes_unwritten), 0);
+        assert_eq!(total(|core| core.bytes_queued), 0);
         assert_eq!(server.handle.metrics().cores.len(), cores);
         if cores == 4 {
             assert!(server.handle.metrics().cores.iter().all(|core| core.connections_opened == 1));
@@ -43,14 +44,14 @@ fn every_connection_message_and_byte_is_counted() {
 
         // An unfinished line waits.
         streams[0].write_all(b"unfinished").unwrap();
-        until("ten bytes wait", || total(|core| core.bytes_unhandled) == 10);
+        until("ten bytes wait", || total(|core| core.bytes_buffered) == 10);
 
         streams[0].shutdown(Shutdown::Write).unwrap();
         streams[1].write_all(b"not UTF-8: \xff\n").unwrap();
         drop(streams);
         (0..4).for_each(|_| drop(closed.next()));
-        until("none is open", || total(|core| core.connections_open) == 0);
-        until("nothing waits", || total(|core| core.bytes_unhandled) == 0);
+        until("none is open", || total(|core| core.connections_active) == 0);
+        until("nothing waits", || total(|core| core.bytes_buffered) == 0);
         let by_reason = |name: &str| {
             let of = |core: &tiderace::CoreMetrics| core.connections_closed.iter().find(|(n, _)| *n == name).unwrap().1;
             server.handle.metrics().total(of)
@@ -73,7 +74,7 @@ fn turns_are_counted_and_the_longest_is_known() {
     assert!(core.busy() >= core.longest_turn);
     assert_eq!(core.events.count(), core.turns());
     // The events are the listener's, and the connection's.
-    assert!(core.turns() >= 2 && core.letters >= 1 && core.tasks_polled >= 1);
+    assert!(core.turns() >= 2 && core.mailbox_messages >= 1 && core.task_polls >= 1);
     let slow: u64 = core.turns.buckets.iter().filter(|(bound, _)| *bound > 0.02).map(|(_, count)| count).sum();
     assert!(slow >= 1);
 }
@@ -136,11 +137,11 @@ fn what_a_peer_does_not_take_is_seen_to_wait() {
     while stream.write_all(&line).is_ok() {
         sent += 1;
     }
-    until("its answers wait", || total(|core| core.bytes_unwritten) > 100_000);
+    until("its answers wait", || total(|core| core.bytes_queued) > 100_000);
     stream.shutdown(Shutdown::Write).unwrap();
     let back = read_to_end(&mut stream);
     assert!(back.len() >= sent * line.len() - line.len());
-    until("nothing waits", || total(|core| core.bytes_unwritten) == 0);
+    until("nothing waits", || total(|core| core.bytes_queued) == 0);
     until("all is counted", || total(|core| core.bytes_sent) == back.len() as u64);
 }
 
@@ -167,6 +168,9 @@ fn clients_count_on_the_core_that_they_are_on() {
     assert_eq!(metrics.total(|core| core.connections_opened), 1);
 }
 
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// What a page says.
 fn get(address: &Address, request: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -185,6 +189,11 @@ fn parse(text: &str) -> (BTreeMap<String, String>, Vec<Sample>) {
     let (mut types, mut samples, mut helped) = (BTreeMap::new(), Vec::new(), Vec::new());
     let text = text.strip_suffix("# EOF\n").expect("the end, and nothing behind it");
     for line in text.lines() {
+        if let Some(unit) = line.strip_prefix("# UNIT ") {
+            let (name, unit) = unit.split_once(' ').unwrap();
+            assert!(name.ends_with(&format!("_{unit}")) && ["bytes", "seconds"].contains(&unit), "{line}");
+            continue;
+        }
         let words: Vec<&str> = line.splitn(4, ' ').collect();
         match words[..] {
             ["#", "HELP", name, help] => {
@@ -227,9 +236,9 @@ fn the_page_can_be_parsed_and_says_what_the_handle_says() {
     // Full as it is, the server still gives its page, and says that it is.
     assert!(read_to_end(&mut server.connect()).is_empty());
 
-    let (head, body) = get(&page, "GET /metrics?all HTTP/1.1\r\nHost: here\r\n\r\n");
+    let (head, body) = get(&page, &format!("GET /metrics?all HTTP/1.1\r\nHost: here\r\nAccept: {OPENMETRICS}\r\n\r\n"));
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-    assert!(head.contains("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{head}");
+    assert!(head.contains(&format!("Content-Type: {OPENMETRICS}\r\n")), "{head}");
     assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
 
     let (types, samples) = parse(&body);
@@ -239,17 +248,17 @@ fn the_page_can_be_parsed_and_says_what_the_handle_says() {
     assert_eq!(sum("tiderace_received_messages_total"), 2.0);
     assert_eq!(sum("tiderace_sent_messages_total"), 1.0);
     assert_eq!(sum("tiderace_sent_bytes_total"), 6.0);
-    assert_eq!(sum("tiderace_connections_open"), 2.0);
-    assert_eq!(types["tiderace_connections_open"], "gauge");
+    assert_eq!(sum("tiderace_connections_active"), 2.0);
+    assert_eq!(types["tiderace_connections_active"], "gauge");
     assert_eq!(types["tiderace_received_messages"], "counter");
-    assert_eq!(types["tiderace_turn_seconds"], "histogram");
+    assert_eq!(types["tiderace_event_loop_iteration_duration_seconds"], "histogram");
     for core in ["0", "1"] {
         let of_core = |name: &str| {
             let named = samples.iter().filter(move |(n, labels, _)| *n == name && labels["core"] == core);
             named.map(|(_, labels, value)| (labels.clone(), *value)).collect::<Vec<_>>()
         };
         assert_eq!(of_core("tiderace_connections_closed_total").len(), 11, "one for each reason");
-        for histogram in ["tiderace_turn_seconds", "tiderace_turn_events"] {
+        for histogram in ["tiderace_event_loop_iteration_duration_seconds", "tiderace_event_loop_iteration_events"] {
             let buckets = of_core(&format!("{histogram}_bucket"));
             let bounds = buckets.iter().map(|(labels, _)| labels["le"].parse::<f64>().unwrap());
             assert!(bounds.clone().is_sorted(), "{:?}", bounds.collect::<Vec<_>>());
@@ -266,14 +275,152 @@ fn the_page_answers_other_requests_as_http_asks_it_to() {
     let server = Running::start(server);
     let (head, body) = get(&server.address, "HEAD /metrics HTTP/1.0\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{head}");
+    assert!(head.contains(&format!("\r\nContent-Type: {TEXT}\r\n")), "{head}");
+    let length = head.split_once("\r\nContent-Length: ").expect("the length of the page").1;
+    assert!(length.split("\r\n").next().unwrap().parse::<usize>().unwrap() > 1000, "{head}");
+    let asked = "HEAD /metrics HTTP/1.1\r\nHost: here\r\nAccept: application/openmetrics-text\r\n\r\n";
+    let (head, body) = get(&server.address, asked);
+    assert!(head.contains(&format!("\r\nContent-Type: {OPENMETRICS}\r\n")) && body.is_empty(), "{head}");
     let (head, body) = get(&server.address, "GET / HTTP/1.1\r\nHost: here\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n") && body.contains("/metrics"), "{head}");
-    let (head, _) = get(&server.address, "DELETE /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
-    assert!(head.starts_with("HTTP/1.1 405 ") && head.contains("\r\nAllow: GET, HEAD\r\n"), "{head}");
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
+        let (head, _) = get(&server.address, &format!("{method} /metrics HTTP/1.1\r\nHost: here\r\n\r\n"));
+        let allows = head.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n");
+        assert!(head.starts_with("HTTP/1.1 405 ") && allows, "{method}: {head}");
+    }
+    for target in ["/metrics", "*"] {
+        let (head, body) = get(&server.address, &format!("OPTIONS {target} HTTP/1.1\r\nHost: here\r\n\r\n"));
+        let allows = head.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n");
+        assert!(head.starts_with("HTTP/1.1 204 ") && allows && body.is_empty(), "{target}: {head}");
+    }
+    // Methods are told apart by case (RFC 9110, section 9.1).
+    for method in ["BREW", "get"] {
+        let (head, _) = get(&server.address, &format!("{method} /metrics HTTP/1.1\r\nHost: here\r\n\r\n"));
+        assert!(head.starts_with("HTTP/1.1 501 "), "{method}: {head}");
+    }
     let (head, _) = get(&server.address, "no request\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
     // Endless heads end.
     let mut stream = server.connect();
     let _ = stream.write_all(&vec![b'x'; 100_000]);
     assert!(read_to_end(&mut stream).starts_with(b"HTTP/1.1 431 "));
+}
+
+/// RFC 9110, sections 12.4.2 and 12.5.1. What Prometheus and its relatives send is among these.
+#[test]
+fn page_is_in_the_format_that_is_accepted() {
+    let server = Running::start(Server::new().cores(1).metrics_at("tcp://127.0.0.1:0").unwrap());
+    for (accept, expected) in [
+        // Nothing, and anything.
+        ("", TEXT),
+        ("Accept:", TEXT),
+        ("Accept: */*", TEXT),
+        ("Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", TEXT),
+        // What scrapers send.
+        (
+            "Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            OPENMETRICS,
+        ),
+        (
+            "Accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+             text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            OPENMETRICS,
+        ),
+        (
+            "Accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.4",
+            TEXT,
+        ),
+        // The one or the other.
+        ("Accept: text/plain", TEXT),
+        ("Accept: text/*", TEXT),
+        ("Accept: application/openmetrics-text", OPENMETRICS),
+        ("Accept: application/*", OPENMETRICS),
+        ("Accept: application/openmetrics-text; version=1.0.0; charset=utf-8", OPENMETRICS),
+        ("Accept: APPLICATION/OpenMetrics-Text; Version=\"1.0.0\"; Charset=\"UTF-\\8\"", OPENMETRICS),
+        // Other versions and other parameters are other media types.
+        ("Accept: application/openmetrics-text; version=0.0.1", TEXT),
+        ("Accept: application/openmetrics-text; version=2.0.0, text/plain; q=0.1", TEXT),
+        ("Accept: text/plain; version=1.0.0, application/openmetrics-text; q=0.1", OPENMETRICS),
+        ("Accept: application/openmetrics-text; charset=latin-1", TEXT),
+        // Weights.
+        ("Accept: text/plain;q=0.5, application/openmetrics-text;q=0.501", OPENMETRICS),
+        ("Accept: text/plain;q=0.501, application/openmetrics-text;q=0.5", TEXT),
+        ("Accept: text/plain;q=0.5, application/openmetrics-text ; Q=1.000", OPENMETRICS),
+        ("Accept: text/plain;q=0., application/openmetrics-text;q=0.001", OPENMETRICS),
+        ("Accept: text/plain, application/openmetrics-text", TEXT),
+        // The more specific range says how much a type is wanted, wherever it stands.
+        ("Accept: application/openmetrics-text;q=0.1, application/*, text/plain;q=0.5", TEXT),
+        ("Accept: */*, application/openmetrics-text;q=0", TEXT),
+        ("Accept: text/plain;q=0, */*;q=0.1", OPENMETRICS),
+        (
+            "Accept: application/openmetrics-text;version=1.0.0;q=0.9, application/openmetrics-text;q=0.1, */*;q=0.5",
+            OPENMETRICS,
+        ),
+        ("Accept: text/plain;version=0.0.4;q=0.1, text/plain, application/openmetrics-text;q=0.2", OPENMETRICS),
+        ("Accept: */*, application/openmetrics-text", OPENMETRICS),
+        // Several lines are one list, and empty members are none.
+        ("Accept: text/plain;q=0.1\r\naccept: , application/openmetrics-text,,", OPENMETRICS),
+        // Separators in quoted strings separate nothing.
+        ("Accept: text/plain; x=\"a,application/openmetrics-text\"", TEXT),
+        ("Accept: text/plain; x=\";q=0.9\\\"\"; q=1, application/openmetrics-text;q=0.1", OPENMETRICS),
+        // Members that are not written as they should be are none.
+        ("Accept: application/openmetrics-text;q=2", TEXT),
+        ("Accept: application/openmetrics-text;q=0.1234", TEXT),
+        ("Accept: application/openmetrics-text;q=1.001", TEXT),
+        ("Accept: application/openmetrics-text;q=-1", TEXT),
+        ("Accept: application/openmetrics-text;q=+0", TEXT),
+        ("Accept: application/openmetrics-text;q", TEXT),
+        ("Accept: application/openmetrics-text; version=\"1.0.0", TEXT),
+        ("Accept: */openmetrics-text", TEXT),
+        ("Accept: openmetrics-text", TEXT),
+        ("Accept: \u{b5}/\u{b5}, application/openmetrics-text", OPENMETRICS),
+        // Neither is acceptable: as if nothing had been asked.
+        ("Accept: application/json", TEXT),
+        ("Accept: */*;q=0", TEXT),
+    ] {
+        let line = if accept.is_empty() { String::new() } else { format!("{accept}\r\n") };
+        let (head, body) = get(&server.address, &format!("GET /metrics HTTP/1.1\r\nHost: here\r\n{line}\r\n"));
+        assert!(head.contains(&format!("\r\nContent-Type: {expected}\r\n")), "{accept}: {head}");
+        assert!(head.contains("\r\nVary: Accept\r\n"), "{head}");
+        assert_eq!(body.ends_with("# EOF\n"), expected == OPENMETRICS, "{accept}");
+    }
+}
+
+/// The exposition formats of Prometheus, text format; and how Prometheus names metrics.
+#[test]
+fn text_format_has_the_same_numbers_under_the_names_of_their_samples() {
+    let (server, _closed) = echo_lines(Server::new().cores(2));
+    echoes(&mut server.connect(), b"hello\n");
+    let metrics = server.handle.metrics();
+    let (text, open_metrics) = (metrics.to_prometheus_text(), metrics.to_openmetrics());
+    let samples =
+        |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(samples(&text), samples(&open_metrics));
+    let (mut family, mut kind, mut helped) = ("", "", "");
+    for line in text.lines() {
+        match line.splitn(4, ' ').collect::<Vec<_>>()[..] {
+            ["#", "HELP", name, _] => helped = name,
+            ["#", "TYPE", name, of] => {
+                (family, kind) = (name, of);
+                assert_eq!(helped, name, "the help stands before the type, and has the same name");
+                assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
+                assert!(name.starts_with("tiderace_"), "{line}");
+            }
+            _ => {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("{line} belongs to {family}"));
+                let is_right = match kind {
+                    "histogram" => ["_bucket", "_sum", "_count"].contains(&suffix),
+                    _ => suffix.is_empty(),
+                };
+                assert!(is_right, "{line}");
+            }
+        }
+    }
+    for name in ["connections_accepted_total", "received_bytes_total", "sent_bytes_total", "connections_active"] {
+        assert!(text.contains(&format!("\ntiderace_{name}{{core=\"1\"}} ")), "{name}");
+    }
 }

@@ -129,7 +129,7 @@ impl Counted {
     pub(super) fn new(settings: Rc<Settings>, admission: Admission) -> Counted {
         // The settings have the same limits, and these are left in the end; the connection need not keep them twice.
         admission.hand_over();
-        settings.core.connection_opened();
+        settings.core.connection_opened(settings.listener.is_some());
         Counted(Some(settings))
     }
 

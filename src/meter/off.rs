@@ -14,7 +14,7 @@ impl Meter {
     pub(crate) const COUNTS: bool = false;
 
     #[inline(always)]
-    pub(crate) fn opened(&self) {}
+    pub(crate) fn opened(&self, _: bool) {}
 
     #[inline(always)]
     pub(crate) fn closed(&self, _: usize) {}

@@ -39,6 +39,8 @@ pub(crate) struct Meter(Arc<Counts>);
 #[repr(align(128))]
 pub(crate) struct Counts {
     pub(crate) opened: Count,
+    /// Those of them that a listener has accepted.
+    pub(crate) accepted: Count,
     pub(crate) closed: [Count; REASONS.len()],
     pub(crate) bytes_in: Count,
     pub(crate) bytes_out: Count,
@@ -119,8 +121,9 @@ impl Meter {
         &self.0
     }
 
-    pub(crate) fn opened(&self) {
+    pub(crate) fn opened(&self, is_accepted: bool) {
         self.0.opened.add(1);
+        self.0.accepted.add(is_accepted.into());
     }
 
     /// By its place in [`REASONS`].

@@ -18,10 +18,12 @@ pub struct Metrics {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CoreMetrics {
-    /// Connections of handlers that have opened.
+    /// Connections that listeners have accepted.
+    pub connections_accepted: u64,
+    /// Connections that handlers were given: those that were accepted, and those that clients made or that were attached.
     pub connections_opened: u64,
     /// Those that are open.
-    pub connections_open: u64,
+    pub connections_active: u64,
     /// Those that have ended, by the [names](crate::CloseReason::name) of the reasons.
     pub connections_closed: Vec<(&'static str, u64)>,
     /// Bytes received by connections and streams.
@@ -32,19 +34,19 @@ pub struct CoreMetrics {
     pub messages_received: u64,
     /// Messages that were queued; those of a group once for each member.
     pub messages_sent: u64,
-    /// Bytes that were received and are not handled.
-    pub bytes_unhandled: u64,
-    /// Bytes that are queued and that the system has not taken.
-    pub bytes_unwritten: u64,
+    /// Bytes that were received and are not handled: what [`Conn::buffered`](crate::Conn::buffered) says, summed up.
+    pub bytes_buffered: u64,
+    /// Bytes in write queues, which the system has not taken: what [`Conn::queued`](crate::Conn::queued) says, summed up.
+    pub bytes_queued: u64,
     /// Timers that went off.
     pub timers_fired: u64,
-    /// What other threads have asked for: wakes, and work.
-    pub letters: u64,
-    /// What they have asked for and what waits.
-    pub mailbox: u64,
+    /// Messages that other threads have put into the mailbox of this core: wake-ups, and work.
+    pub mailbox_messages: u64,
+    /// Those of them that wait in it.
+    pub mailbox_pending: u64,
     /// How often tasks were polled.
-    pub tasks_polled: u64,
-    /// How long the longest turn took, from the end of its wait to its own end.
+    pub task_polls: u64,
+    /// How long the longest turn (an iteration of the event loop) took, from the end of its wait to its own end.
     pub longest_turn: Duration,
     /// How long turns took, in seconds. Their sum is the time that the core was busy.
     pub turns: Histogram,
@@ -78,19 +80,20 @@ impl Histogram {
 impl CoreMetrics {
     pub(crate) fn of(counts: &Counts, open: usize, mailbox: usize) -> CoreMetrics {
         CoreMetrics {
+            connections_accepted: counts.accepted.get(),
             connections_opened: counts.opened.get(),
-            connections_open: open as u64,
+            connections_active: open as u64,
             connections_closed: REASONS.iter().zip(&counts.closed).map(|(reason, n)| (*reason, n.get())).collect(),
             bytes_received: counts.bytes_in.get(),
             bytes_sent: counts.bytes_out.get(),
             messages_received: counts.messages_in.get(),
             messages_sent: counts.messages_out.get(),
-            bytes_unhandled: counts.unhandled.get(),
-            bytes_unwritten: counts.unwritten.get(),
+            bytes_buffered: counts.unhandled.get(),
+            bytes_queued: counts.unwritten.get(),
             timers_fired: counts.timers.get(),
-            letters: counts.letters.get(),
-            mailbox: mailbox as u64,
-            tasks_polled: counts.tasks.get(),
+            mailbox_messages: counts.letters.get(),
+            mailbox_pending: mailbox as u64,
+            task_polls: counts.tasks.get(),
             longest_turn: Duration::from_nanos(counts.longest_turn.get()),
             turns: Histogram::of(&counts.turns, &TURN_BOUNDS, 1e9),
             events: Histogram::of(&counts.events, &EVENT_BOUNDS, 1.0),

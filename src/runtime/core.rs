@@ -229,9 +229,9 @@ impl Core {
         self.connections.get()
     }
 
-    pub(crate) fn connection_opened(&self) {
+    pub(crate) fn connection_opened(&self, is_accepted: bool) {
         self.open.fetch_add(1, Relaxed);
-        self.meter.opened();
+        self.meter.opened(is_accepted);
     }
 
     pub(crate) fn connection_closed(&self) {

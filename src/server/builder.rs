@@ -317,7 +317,7 @@ impl Server {
         let setup = move |_| {
             move || {
                 let handle = handle.clone();
-                Page { render: move || handle.metrics().to_openmetrics() }
+                Page { read: move || handle.metrics() }
             }
         };
         let listening = StreamListening::new(on, Http::default(), setup)?.exempt(crate::limits::PAGES);
