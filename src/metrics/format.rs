@@ -1,7 +1,5 @@
 //! Which format a scraper gets.
 
-use crate::http::is_token;
-
 /// The formats of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -114,6 +112,12 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
         }
         false
     })
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_tchar)
 }
 
 /// A token, or what stands in a quoted string.
