@@ -4,12 +4,18 @@
 
 mod support;
 
+/// The example's rules for names, to be asked without a server.
+#[path = "../examples/chat/names.rs"]
+#[allow(dead_code)]
+mod names;
+
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use support::browser::{Browser, Page};
 use support::process::Process;
+use support::websocket::{ask, frame};
 use support::*;
 use tungstenite::{Message, WebSocket};
 
@@ -49,13 +55,28 @@ impl Guest {
     }
 
     /// The next message that is as it is wanted; there must be one.
-    fn hear(&mut self, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    fn hear(&mut self, mut is_wanted: impl FnMut(&Value) -> bool) -> Value {
         loop {
             let message = self.0.read().unwrap();
             let Message::Text(text) = message else { panic!("{message:?}") };
             let value: Value = serde_json::from_str(&text).unwrap();
             if is_wanted(&value) {
                 return value;
+            }
+        }
+    }
+
+    /// Enters one more room; says under which name.
+    fn enter(&mut self, room: &str, nick: &str) -> Value {
+        self.tell(json!({ "type": "join", "room": room, "nick": nick }));
+        self.hear(|message| message["type"] == "joined" || message["type"] == "refused")
+    }
+
+    /// The code with which the server closes.
+    fn closed(&mut self) -> u16 {
+        loop {
+            if let Message::Close(close) = self.0.read().unwrap() {
+                return close.unwrap().code.into();
             }
         }
     }
@@ -119,35 +140,422 @@ fn who_misbehaves_is_refused_or_closed() {
     ] {
         let mut guest = Guest::new(&address);
         guest.0.send(message).unwrap();
-        let closed = loop {
-            match guest.0.read().unwrap() {
-                Message::Close(close) => break close.unwrap(),
-                _ => continue,
-            }
-        };
-        assert_eq!(u16::from(closed.code), code, "{closed:?}");
+        assert_eq!(guest.closed(), code);
     }
+    let mut flood = Guest::new(&address);
+    for _ in 0..300 {
+        // It might be closed in the middle of that.
+        let _ = flood.0.send(Message::text("{\"type\":\"typing\"}"));
+    }
+    assert_eq!(flood.closed(), 1008);
+}
+
+#[test]
+fn page_is_in_several_rooms_and_says_in_which() {
+    let (_process, address) = chat("127.0.0.1:0", &[]);
+    let mut ada = Guest::entered(&address, "harbour", "Ada");
+    ada.hear_type("joined");
+    let joined = ada.enter("attic", "Ada");
+    assert_eq!((&joined["room"], &joined["nick"]), (&json!("attic"), &json!("Ada")));
+    let mut bob = Guest::entered(&address, "harbour", "Bob");
+    bob.hear_type("joined");
+    bob.say("below");
+    let said = ada.hear_type("said");
+    assert_eq!((&said["room"], &said["text"]), (&json!("harbour"), &json!("below")));
+    ada.say("above");
+    assert_eq!(ada.hear_type("said")["room"], "attic", "the room that was entered last");
+    ada.tell(json!({ "type": "say", "text": "and below", "room": "harbour" }));
+    bob.hear(|message| message["text"] == "and below");
+    ada.tell(json!({ "type": "leave", "room": "harbour" }));
+    bob.sees(&["Bob"]);
+    ada.tell(json!({ "type": "say", "text": "gone", "room": "harbour" }));
+    assert_eq!(ada.hear_type("refused")["why"], "Enter a room first.");
+    // Eight are enough.
+    for room in 1..8 {
+        assert_eq!(ada.enter(&format!("room {room}"), "Ada")["type"], "joined");
+    }
+    let refused = ada.enter("one more", "Ada");
+    assert_eq!((&refused["type"], &refused["room"]), (&json!("refused"), &json!("one more")));
+    // To enter again is to enter anew, under another name.
+    assert_eq!(ada.enter("room 1", "Eve")["nick"], "Eve");
+}
+
+#[test]
+fn history_of_a_room_is_shown_on_entering_up_to_a_limit() {
+    let (_process, address) = chat("127.0.0.1:0", &[]);
+    let mut said = Vec::new();
+    for guest in 0..7 {
+        let mut guest = Guest::entered(&address, "harbour", &format!("Guest {guest}"));
+        guest.hear_type("joined");
+        for line in 0..9 {
+            let text = format!("line {line} of {}", said.len());
+            guest.say(&text);
+            assert_eq!(guest.hear_type("said")["text"], text.as_str());
+            said.push(text);
+        }
+        // The room is dropped when nobody is in it.
+        std::mem::forget(guest);
+    }
+    let mut late = Guest::new(&address);
+    let joined = late.enter("harbour", "Late");
+    let lines: Vec<&str> =
+        joined["lines"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap()).collect();
+    assert_eq!(lines, said[said.len() - 50..]);
+    assert_eq!(joined["lines"][49]["nick"], "Guest 6");
+    for guest in 0..3 {
+        let mut guest = Guest::entered(&address, "harbour", &format!("Long {guest}"));
+        guest.hear_type("joined");
+        for _ in 0..8 {
+            guest.say(&"x".repeat(2000));
+            guest.hear_type("said");
+        }
+        std::mem::forget(guest);
+    }
+    let joined = Guest::new(&address).enter("harbour", "Later");
+    assert_eq!(joined["lines"].as_array().unwrap().len(), 16, "32 KiB of them");
+}
+
+#[test]
+fn typing_is_shown_to_the_others_and_not_too_often() {
+    let (_process, address) = chat("127.0.0.1:0", &[]);
+    let mut ada = Guest::entered(&address, "harbour", "Ada");
+    let mut bob = Guest::entered(&address, "harbour", "Bob");
+    ada.sees(&["Ada", "Bob"]);
+    bob.hear_type("joined");
+    for _ in 0..60 {
+        ada.tell(json!({ "type": "typing" }));
+    }
+    ada.say("at last");
+    assert_eq!(bob.hear_type("typing"), json!({ "type": "typing", "room": "harbour", "nick": "Ada" }));
+    let mut marks = 1;
+    bob.hear(|message| {
+        marks += usize::from(message["type"] == "typing");
+        message["type"] == "said"
+    });
+    // Two at once, and one in a second: not sixty, however slowly this machine sends them.
+    assert!(marks < 40, "{marks}");
+    ada.hear(|message| {
+        assert_ne!(message["type"], "typing", "one that types knows it");
+        message["type"] == "said"
+    });
+    // In no room, there are no marks, and no complaints.
+    let mut none = Guest::new(&address);
+    none.tell(json!({ "type": "typing", "room": "harbour" }));
+    none.say("nothing");
+    assert_eq!(none.hear(|message| message["type"] != "figures")["why"], "Enter a room first.");
+}
+
+#[test]
+fn names_are_found_with_a_limited_number_of_questions() {
+    let mut asked = Vec::new();
+    let found = names::free("Ada", |name| {
+        asked.push(name.to_owned());
+        true
+    });
+    assert_eq!(found, None);
+    assert!(asked.len() <= 20, "{asked:?}");
+    assert_eq!(asked[..3], ["Ada", "Ada 2", "Ada 3"]);
+    assert_eq!(names::free("Ada", |name| name == "Ada").unwrap(), "Ada 2");
+}
+
+#[test]
+fn many_of_one_name_get_names_of_their_own() {
+    let (_process, address) = chat("127.0.0.1:0", &[]);
+    let mut guests: Vec<Guest> = (0..200).map(|_| Guest::entered(&address, "harbour", "Ada")).collect();
+    let nicks = guests.iter_mut().map(|guest| guest.hear_type("joined")["nick"].as_str().unwrap().to_owned());
+    let nicks: std::collections::BTreeSet<String> = nicks.collect();
+    assert_eq!(nicks.len(), 200);
+    assert!(nicks.iter().all(|nick| nick.starts_with("Ada")), "{nicks:?}");
+    assert_eq!(Guest::new(&address).enter("elsewhere", "Ada")["nick"], "Ada");
+    guests.last_mut().unwrap().hear(|message| message["type"] == "present" && message["count"] == 200);
+}
+
+#[test]
+fn names_have_one_form_and_only_what_can_be_seen() {
+    for (name, expected) in [
+        (" Ada  Lovelace\u{a0}", Some("Ada Lovelace")),
+        ("Ame\u{301}lie", Some("Am\u{e9}lie")),
+        ("\u{ff21}\u{ff44}\u{ff41}", Some("Ada")),
+        ("\u{5d0}\u{5d3}\u{5d4}", Some("\u{5d0}\u{5d3}\u{5d4}")),
+        ("\u{1f30a} tide", Some("\u{1f30a} tide")),
+        ("<b>\"\\&", Some("<b>\"\\&")),
+        ("", None),
+        (" \u{3000} ", None),
+        // Nothing that turns the direction, or joins, or is not seen.
+        ("\u{202e}adA", None),
+        ("A\u{2066}da\u{2069}", None),
+        ("Ada\u{200e}", None),
+        ("Ada\u{61c}", None),
+        ("Ada\u{200b}", None),
+        ("A\u{200c}da", None),
+        ("A\u{200d}da", None),
+        ("\u{feff}Ada", None),
+        ("A\u{ad}da", None),
+        ("A\u{34f}da", None),
+        ("Ada\u{fe0f}", None),
+        ("\u{3164}", None),
+        ("\u{ffa0}\u{ffa0}", None),
+        ("\u{2800}", None),
+        ("Ada\u{e0041}", None),
+        ("A\u{0}da", None),
+        ("A\nda", None),
+        ("A\u{85}da", None),
+        ("A\u{2028}da", None),
+        ("A\u{e000}da", None),
+        ("A\u{378}da", None),
+        // Marks need something to stand on, and do not make towers.
+        ("\u{301}", None),
+        ("A\u{315}\u{315}\u{315}\u{315}da", Some("A\u{315}\u{315}\u{315}\u{315}da")),
+        ("A\u{315}\u{315}\u{315}\u{315}\u{315}da", None),
+    ] {
+        assert_eq!(names::name(name).as_deref(), expected, "{name:?}");
+    }
+    assert_eq!(names::name(&"\u{e9}".repeat(24)).unwrap().chars().count(), 24);
+    assert_eq!(names::name(&"e\u{301}".repeat(24)).unwrap().chars().count(), 24);
+    assert_eq!(names::name(&"\u{e9}".repeat(25)), None);
+    assert_eq!(names::name("\u{fdfa}\u{fdfa}"), None, "one character that is eighteen in its plain form");
+    assert_eq!(names::name(&"x".repeat(1 << 20)), None);
+}
+
+#[test]
+fn names_that_look_alike_are_told_apart() {
+    let (_process, address) = chat("127.0.0.1:0", &[]);
+    let mut guests = Vec::new();
+    // Each beside the one before it.
+    for (room, name, alike) in [
+        ("same", "Ada", "Ada"),
+        ("case", "Ada", "aDA"),
+        ("script", "Ada", "\u{410}d\u{430}"),
+        ("wide", "Ada", "\u{ff21}da"),
+        ("greek", "BOB", "\u{392}\u{39f}\u{392}"),
+        ("letters", "Bill", "Bi1l"),
+    ] {
+        for (name, expected) in [(name, name.to_owned()), (alike, format!("{} 2", names::name(alike).unwrap()))] {
+            let mut guest = Guest::entered(&address, room, name);
+            assert_eq!(guest.hear_type("joined")["nick"], expected.as_str());
+            guests.push(guest);
+        }
+    }
+    // A name is free again when it was given up.
+    let mut ada = Guest::entered(&address, "free", "Ada");
+    ada.hear_type("joined");
+    assert_eq!(ada.enter("free", "ada")["nick"], "ada");
+    // Rooms have one form, too.
+    assert_eq!(ada.enter("\u{ff53}ame", "Eve")["room"], "same");
+    assert_eq!(ada.enter("sa\u{200b}me", "Eve")["type"], "refused");
+}
+
+#[test]
+fn lines_are_without_controls_and_do_not_turn_the_page() {
+    for (text, expected) in [
+        (" ahoy ", Some("ahoy")),
+        ("a\u{202e}b\u{2067}c\u{2069}", Some("abc")),
+        ("a\nb\u{2028}c\u{7}d", Some("a b c d")),
+        // Families, and what Persian is written with, stay together.
+        ("\u{1f468}\u{200d}\u{1f469}", Some("\u{1f468}\u{200d}\u{1f469}")),
+        ("\u{645}\u{6cc}\u{200c}\u{634}", Some("\u{645}\u{6cc}\u{200c}\u{634}")),
+        ("\u{200b}\u{202e} \u{2069}", None),
+        ("\n", None),
+    ] {
+        assert_eq!(names::text(text).as_deref(), expected, "{text:?}");
+    }
+    assert_eq!(names::text(&"\u{1f30a}".repeat(2000)).unwrap().chars().count(), 2000);
+    assert_eq!(names::text(&"\u{1f30a}".repeat(2001)), None);
+}
+
+#[test]
+fn rooms_of_one_address_are_limited_and_empty_ones_are_dropped() {
+    let (_process, address) = chat("127.0.0.1:0", &[]);
+    let mut guests: Vec<Guest> = (0..4).map(|_| Guest::new(&address)).collect();
+    let mut opened = 0;
+    let mut refused = None;
+    for (n, guest) in guests.iter_mut().enumerate() {
+        for seat in 0..6 {
+            let answer = guest.enter(&format!("room {n}.{seat}"), "Ada");
+            match answer["type"].as_str().unwrap() {
+                "joined" => opened += 1,
+                _ => refused = Some(answer["why"].clone()),
+            }
+        }
+    }
+    assert_eq!(opened, 20);
+    assert_eq!(refused.unwrap(), "Too many rooms were opened from your address.");
+    // A room that is there may be entered all the same.
+    assert_eq!(guests[3].enter("room 0.0", "Eve")["type"], "joined");
+    // An empty one makes place at once.
+    guests[1].tell(json!({ "type": "leave", "room": "room 1.0" }));
+    assert_eq!(guests[1].enter("another", "Ada")["type"], "joined");
+    // And so do those of a connection that has ended.
+    guests.remove(0);
+    until("there is place again", || Guest::new(&address).enter("one more", "Ada")["type"] == "joined");
+}
+
+fn handshake(address: &str, path: &str, fields: &str) -> (TcpStream, String) {
+    ask(
+        TcpStream::connect(address).unwrap(),
+        &format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{fields}\r\n"
+        ),
+    )
+}
+
+#[test]
+fn connections_of_one_address_are_limited() {
+    let (_process, address) = chat("127.0.0.1:0", &["--per-address", "3"]);
+    let mut open: Vec<TcpStream> = Vec::new();
+    for _ in 0..3 {
+        let (stream, head) = handshake(&address, "/socket", "");
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        open.push(stream);
+    }
+    let (_, head) = handshake(&address, "/socket", "");
+    assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
+    open.pop();
+    until("there is place again", || handshake(&address, "/socket", "").1.starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn pages_of_other_sites_may_not_connect() {
+    let (_process, address) = chat("127.0.0.1:0", &[]);
+    let port = address.rsplit_once(':').unwrap().1;
+    let (_strict, listed) = chat("127.0.0.1:0", &["--origins", "https://chat.example, https://Other.example:8443"]);
+    for (to, origin, is_right) in [
+        (&address, format!("Origin: http://{address}\r\n"), true),
+        // As it is where a proxy in front speaks TLS.
+        (&address, format!("Origin: https://{address}\r\n"), true),
+        (&address, format!("Origin: HTTP://{address}\r\n"), true),
+        (&address, String::new(), true),
+        (&address, "Origin: http://evil.example\r\n".into(), false),
+        (&address, format!("Origin: http://evil.example:{port}\r\n"), false),
+        (&address, "Origin: http://127.0.0.1\r\n".into(), false),
+        (&address, format!("Origin: http://{address}.evil.example\r\n"), false),
+        (&address, format!("Origin: http://evil.example/{address}\r\n"), false),
+        (&address, format!("Origin: ftp://{address}\r\n"), false),
+        (&address, format!("Origin: {address}\r\n"), false),
+        (&address, "Origin: null\r\n".into(), false),
+        (&address, "Origin:\r\n".into(), false),
+        (&address, format!("Origin: http://{address}\r\nOrigin: http://{address}\r\n"), false),
+        (&listed, "Origin: https://chat.example\r\n".into(), true),
+        (&listed, "Origin: https://other.example:8443\r\n".into(), true),
+        (&listed, "Origin: http://chat.example\r\n".into(), false),
+        (&listed, "Origin: https://chat.example:8443\r\n".into(), false),
+        (&listed, format!("Origin: http://{listed}\r\n"), false),
+        (&listed, String::new(), true),
+    ] {
+        let (_, head) = handshake(to, "/socket", &origin);
+        let expected = if is_right { "HTTP/1.1 101 " } else { "HTTP/1.1 403 " };
+        assert!(head.starts_with(expected), "{origin}: {head}");
+    }
+    let (_, head) = handshake(&address, "/", "");
+    assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
+}
+
+#[test]
+fn peers_that_keep_others_waiting_are_closed() {
+    let (_process, address) = chat("127.0.0.1:0", &["--patience", "1"]);
+    let connect = || {
+        let stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    // They wait beside each other. The last one reads, and is told how the server does, but answers no ping.
+    let silent = connect();
+    let mut slow = connect();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n").unwrap();
+    let (mut half, _) = handshake(&address, "/socket", "");
+    half.write_all(&frame(0x81, b"{\"type\":\"leave\"}")[..9]).unwrap();
+    let (mut begun, _) = handshake(&address, "/socket", "");
+    begun.write_all(&frame(0x01, b"{\"type\":")).unwrap();
+    let (gone, _) = handshake(&address, "/socket", "");
+    let mut alive = Guest::entered(&address, "harbour", "Ada");
+    for (mut stream, what) in [(silent, "silent"), (slow, "slow"), (half, "half"), (begun, "begun"), (gone, "gone")] {
+        let mut all = Vec::new();
+        let ended = stream.read_to_end(&mut all);
+        let is_timeout = ended.is_err_and(|error| error.kind() != std::io::ErrorKind::ConnectionReset);
+        assert!(!is_timeout, "{what} is closed");
+    }
+    // One that answers pings, as browsers do, stays.
+    alive.say("still here");
+    assert_eq!(alive.hear_type("said")["text"], "still here");
 }
 
 #[test]
 fn the_page_comes_from_the_same_port() {
     let (_process, address) = chat("127.0.0.1:0", &[]);
-    let get = |path: &str| {
+    let request = |method: &str, path: &str| {
         let mut stream = TcpStream::connect(&address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: chat\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: chat\r\nConnection: close\r\n\r\n").unwrap();
         let mut response = String::new();
         stream.read_to_string(&mut response).unwrap();
         response
     };
-    let page = get("/");
-    assert!(
-        page.starts_with("HTTP/1.1 200 ") && page.contains("Content-Security-Policy: default-src 'none'"),
-        "{page}"
-    );
-    for part in ["/chat.css", "/chat.js"] {
-        assert!(page.contains(part) && get(part).starts_with("HTTP/1.1 200 "), "{part}");
+    let page = request("GET", "/");
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    for (method, path, status) in [
+        ("GET", "/", 200),
+        ("HEAD", "/", 200),
+        ("GET", "/chat.css", 200),
+        ("GET", "/chat.js", 200),
+        ("GET", "/other", 404),
+        ("POST", "/", 405),
+    ] {
+        let response = request(method, path);
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert_eq!(body.is_empty(), method == "HEAD", "{head}");
+        let policy = head.split("Content-Security-Policy: ").nth(1).unwrap().split("\r\n").next().unwrap();
+        let policy: Vec<&str> = policy.split("; ").collect();
+        for directive in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ] {
+            assert!(policy.contains(&directive), "{directive} on {path}: {policy:?}");
+        }
+        assert!(head.contains("\r\nX-Content-Type-Options: nosniff"), "{head}");
     }
-    assert!(get("/other").starts_with("HTTP/1.1 404 "));
+    // All of it comes from here.
+    for part in ["/", "/chat.css", "/chat.js"] {
+        let text = request("GET", part).replace("http://www.w3.org/2000/svg", "");
+        assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("//cdn"), "{part}");
+        assert!(part == "/" || page.contains(part), "{part}");
+    }
+}
+
+/// WCAG 2.2, sections 1.4.3 and 1.4.11: the contrast of text is 4.5 at least, that of edges and marks 3.
+#[test]
+fn colours_of_the_page_can_be_told_apart_in_light_and_dark() {
+    let css = include_str!("../examples/chat/page/chat.css");
+    let (light, dark) = css.split_once("@media (prefers-color-scheme: dark)").unwrap();
+    for (scheme, css) in [("light", light), ("dark", dark)] {
+        let luminance = |name: &str| {
+            let colour = css.split(&format!("--{name}: #")).nth(1).unwrap_or_else(|| panic!("--{name} in {scheme}"));
+            let channel = |at: usize| {
+                let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
+                if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+        };
+        for (front, backs, least) in [
+            ("text", &["back", "card", "mine"][..], 4.5),
+            ("soft", &["back", "card", "mine"], 4.5),
+            ("tide", &["back", "card"], 4.5),
+            ("on-tide", &["tide"], 4.5),
+            ("alert", &["back", "card"], 4.5),
+            ("edge", &["back", "card"], 3.0),
+            ("good", &["back", "card"], 3.0),
+            ("bad", &["card"], 3.0),
+        ] {
+            for back in backs {
+                let (a, b) = (luminance(front), luminance(back));
+                let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+                assert!(contrast >= least, "{scheme}: {front} on {back} is {contrast:.2}");
+            }
+        }
+    }
 }
 
 /// Two servers of the chat that share a Redis, which may go away for a while.
@@ -163,6 +571,13 @@ fn share_their_rooms(mut start_redis: impl FnMut() -> Process, url: &str) {
     ada.say("from afar");
     assert_eq!(bob.hear_type("said")["text"], "from afar");
     assert_eq!(ada.hear_type("said")["text"], "from afar", "and not twice");
+    bob.tell(json!({ "type": "typing" }));
+    assert_eq!(ada.hear_type("typing")["nick"], "Bob");
+    let mut other = Guest::new(&at_second);
+    assert_eq!(other.enter("harbour", "ADA")["nick"], "ADA 2", "a name of another server is taken, too");
+    ada.sees(&["ADA 2", "Ada", "Bob"]);
+    drop(other);
+    ada.sees(&["Ada", "Bob"]);
 
     drop(redis);
     ada.sees(&["Ada"]);
@@ -176,6 +591,26 @@ fn share_their_rooms(mut start_redis: impl FnMut() -> Process, url: &str) {
     drop(second);
     ada.sees(&["Ada"]);
     drop(redis);
+}
+
+#[test]
+fn redis_that_says_nothing_is_given_up() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", mute.local_addr().unwrap());
+    let (sender, accepted) = events();
+    std::thread::spawn(move || {
+        // Taken, and never answered.
+        let mut taken = Vec::new();
+        while let Ok((stream, _)) = mute.accept() {
+            taken.push(stream);
+            let _ = sender.send(());
+        }
+    });
+    let (_process, address) = chat("127.0.0.1:0", &["--redis", &url]);
+    accepted.next();
+    // Another try, although nothing was closed. Pages are served in the meantime.
+    assert_eq!(Guest::new(&address).enter("harbour", "Ada")["type"], "joined");
+    accepted.next();
 }
 
 #[test]

@@ -4,32 +4,44 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// From a page.
+/// From a page. A page that names no room means the one that it entered last.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum FromPage {
-    /// Enters a room, and leaves the one before.
+    /// Enters a room, one more.
     Join { room: String, nick: String },
-    /// Says a line in it.
-    Say { text: String },
-    /// Leaves it.
-    Leave,
+    /// Says a line in one.
+    Say { text: String, room: Option<String> },
+    /// Is about to.
+    Typing { room: Option<String> },
+    /// Leaves one.
+    Leave { room: Option<String> },
 }
 
 /// To a page.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ToPage<'a> {
-    /// To who has entered: under which name, and what was said before.
-    Joined { room: &'a str, nick: &'a str, lines: Vec<&'a Line> },
-    /// A line in the room.
-    Said(&'a Line),
-    /// Who is in the room: how many, and some of their names.
-    Present { count: usize, nicks: Vec<&'a str> },
+    /// The page has entered: under which name, and what was said before.
+    Joined { room: &'a str, nick: &'a str, lines: Vec<Line> },
+    /// A line in a room.
+    Said {
+        room: &'a str,
+        #[serde(flatten)]
+        line: &'a Line,
+    },
+    /// Somebody there is about to say something.
+    Typing { room: &'a str, nick: &'a str },
+    /// Who is in a room: how many, and some of their names.
+    Present { room: &'a str, count: usize, nicks: Vec<&'a str> },
     /// How this server does.
     Figures { connections: usize, messages: f64, nodes: usize },
-    /// What was asked for cannot be.
-    Refused { why: &'a str },
+    /// What was asked for cannot be; if it was to enter a room, that room.
+    Refused {
+        why: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room: Option<&'a str>,
+    },
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -50,7 +62,7 @@ impl Line {
 /// Between servers.
 #[derive(Serialize, Deserialize)]
 pub struct FromNode {
-    /// Who says it; nobody listens to themselves.
+    /// The server that says it, which hears itself, too.
     pub node: u64,
     pub news: News,
 }
@@ -62,8 +74,20 @@ pub enum News {
         room: String,
         line: Line,
     },
-    /// Who is in which room there. Said again and again: a server that no longer says it is gone.
-    Present(BTreeMap<String, Vec<String>>),
+    Typing {
+        room: String,
+        nick: String,
+    },
+    /// Who is in which room there; not all rooms, but all in the end. Said again and again: a server that no longer says it
+    /// is gone.
+    Present(BTreeMap<String, Presence>),
+}
+
+/// How many of a server are in a room, and some of their names.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Presence {
+    pub count: usize,
+    pub nicks: Vec<String>,
 }
 
 pub fn to_json(message: &impl Serialize) -> String {

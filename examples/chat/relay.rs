@@ -2,11 +2,15 @@
 
 use crate::rooms::Rooms;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tiderace::resp::{Replies, Value};
 use tiderace::{Backoff, CloseReason, Conn, Connector, Error, Handle, Handler, Result};
 
 const CHANNEL: &str = "tiderace-chat";
+/// How often Redis is asked for a sign of life, and how long it may give none: a server that hangs, or whose host has gone,
+/// closes nothing.
+const PING: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Where to publish; without an address, nowhere.
 #[derive(Default)]
@@ -64,17 +68,24 @@ impl Handler for Listener {
     type Codec = Replies;
 
     async fn on_open(&mut self, conn: &mut Conn<Replies>) -> Result {
+        conn.set_read_deadline(Some(Instant::now() + SILENCE));
         // Version 3, in which one connection may listen and publish.
         match self.0.relay.to.as_ref().and_then(|to| to.password.as_ref()) {
             Some(password) => conn.send(&["HELLO", "3", "AUTH", "default", password]).await?,
             None => conn.send(&["HELLO", "3"]).await?,
         }
         conn.send(&["SUBSCRIBE", CHANNEL]).await?;
-        *self.0.relay.handle.lock().unwrap() = Some(conn.handle());
+        let handle = conn.handle();
+        *self.0.relay.handle.lock().unwrap() = Some(handle.clone());
+        conn.every(PING, move || {
+            let _ = handle.try_send(["PING".to_owned()]);
+            async {}
+        });
         Ok(())
     }
 
-    async fn on_message(&mut self, _: &mut Conn<Replies>, value: Value<'_>) -> Result {
+    async fn on_message(&mut self, conn: &mut Conn<Replies>, value: Value<'_>) -> Result {
+        conn.set_read_deadline(Some(Instant::now() + SILENCE));
         match value {
             Value::Push(push) if push.get(0).and_then(|kind| kind.as_str()) == Some("message") => {
                 let message = push.get(2).and_then(|message| message.as_bytes()).unwrap_or_default();

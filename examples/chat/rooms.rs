@@ -1,25 +1,25 @@
-//! Rooms: who is in them, here and on other servers, and what was said last.
+//! All rooms, and the other servers that share them.
 
-use crate::message::{FromNode, Line, News, ToPage, to_json};
+use crate::message::{FromNode, Line, News, Presence, ToPage, to_json};
+use crate::names;
 use crate::relay::Relay;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Mutex;
+use crate::room::{GONE, NAMES, NODES, NotJoined, Room};
+use crate::sources::{Share, Source, Sources, What};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tiderace::websocket::WebSocket;
-use tiderace::{Conn, ConnectionId, Group, SlowMember};
+use tiderace::{Conn, Group};
 
 /// Rooms that there may be, here and elsewhere.
 const ROOMS: usize = 1000;
-/// Lines that who enters is shown.
-const LINES: usize = 30;
-/// Names that are shown of who is there.
-const NAMES: usize = 100;
-/// How often this server says who is in its rooms, and when one is gone that no longer does.
+/// How often this server says who is in its rooms.
 const PRESENCE: Duration = Duration::from_secs(1);
-const GONE: Duration = Duration::from_secs(4);
 /// How often figures are shown.
 const FIGURES: Duration = Duration::from_secs(1);
+/// About how long a message between servers becomes that says who is where.
+const LETTER: usize = 16 * 1024;
 
 pub struct Rooms {
     /// A number that no other server has.
@@ -27,126 +27,138 @@ pub struct Rooms {
     codec: WebSocket,
     pub relay: Relay,
     pub everyone: Group<WebSocket>,
-    state: Mutex<State>,
+    sources: Arc<Sources>,
+    /// Locked for one look at a time: what goes on in a room is done under a lock of that room's.
+    rooms: Mutex<HashMap<String, Arc<Room>>>,
     said: AtomicU64,
+    told: Mutex<Told>,
 }
 
-struct State {
-    rooms: HashMap<String, Room>,
+/// What the ticks remember.
+struct Told {
     /// The other servers, and when they were heard last.
     nodes: HashMap<u64, Instant>,
-    presence_told: Instant,
-    figures_shown: (Instant, u64),
-}
-
-struct Room {
-    group: Group<WebSocket>,
-    here: BTreeMap<ConnectionId, String>,
-    elsewhere: HashMap<u64, BTreeSet<String>>,
-    lines: VecDeque<Line>,
-    /// Who is there has changed, and those who are do not know yet.
-    has_changed: bool,
-}
-
-impl Room {
-    fn new(codec: &WebSocket) -> Room {
-        // Whoever cannot keep up is disconnected; the page comes back, and is shown the last lines.
-        let group = Group::with_policy(codec.clone(), SlowMember::Disconnect);
-        Room { group, here: BTreeMap::new(), elsewhere: HashMap::new(), lines: VecDeque::new(), has_changed: false }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.here.is_empty() && self.elsewhere.is_empty()
-    }
-
-    fn nicks(&self) -> impl Iterator<Item = &str> {
-        self.here.values().chain(self.elsewhere.values().flatten()).map(String::as_str)
-    }
-
-    /// The name, or one like it that nobody has.
-    fn free(&self, nick: &str) -> String {
-        let is_taken = |nick: &str| self.nicks().any(|taken| taken == nick);
-        let others = (2..).map(|number| format!("{nick} {number}"));
-        [nick.to_owned()].into_iter().chain(others).find(|nick| !is_taken(nick)).expect("numbers do not end")
-    }
-
-    // ANCHOR: hear
-    fn hear(&mut self, line: Line) {
-        // The only ways to fail are a message that cannot be encoded and a core that is hopelessly behind.
-        let _ = self.group.try_send(&to_json(&ToPage::Said(&line)));
-        self.lines.truncate(LINES - 1);
-        self.lines.push_front(line);
-    }
-    // ANCHOR_END: hear
+    presence: Instant,
+    figures: (Instant, u64),
 }
 
 impl Rooms {
-    pub fn new(codec: WebSocket, relay: Relay) -> Rooms {
+    pub fn new(codec: WebSocket, relay: Relay, sources: Arc<Sources>) -> Rooms {
         let now = Instant::now();
-        let (rooms, nodes) = (HashMap::new(), HashMap::new());
-        let state = State { rooms, nodes, presence_told: now, figures_shown: (now, 0) };
+        let told = Mutex::new(Told { nodes: HashMap::new(), presence: now, figures: (now, 0) });
         let everyone = Group::new(codec.clone());
-        Rooms { node: fastrand::u64(..), codec, relay, everyone, state: Mutex::new(state), said: AtomicU64::new(0) }
+        let (rooms, said) = (Mutex::default(), AtomicU64::new(0));
+        Rooms { node: fastrand::u64(..), codec, relay, everyone, sources, rooms, said, told }
     }
 
-    /// Lets a page enter; says under which name, and what was said before, the oldest first.
-    pub fn join(&self, conn: &Conn<WebSocket>, name: &str, nick: &str) -> Result<(String, Vec<Line>), &'static str> {
-        let mut state = self.state.lock().unwrap();
-        if state.rooms.len() >= ROOMS && !state.rooms.contains_key(name) {
+    /// Room for one more connection of an address.
+    pub fn admit(&self, source: Source) -> Option<Share> {
+        self.sources.take(source, What::Connection)
+    }
+
+    /// The room of that name, which is opened if it is not there: for a page, from its address, or for another server.
+    fn room(&self, name: &str, opened_by: Option<Source>) -> Result<Arc<Room>, &'static str> {
+        let mut rooms = self.rooms.lock().unwrap();
+        if let Some(room) = rooms.get(name) {
+            return Ok(room.clone());
+        }
+        if rooms.len() >= ROOMS {
             return Err("There are too many rooms already.");
         }
-        let room = state.rooms.entry(name.to_owned()).or_insert_with(|| Room::new(&self.codec));
-        let nick = room.free(nick);
-        room.here.insert(conn.id(), nick.clone());
-        room.group.join(conn);
-        room.has_changed = true;
-        Ok((nick, room.lines.iter().rev().cloned().collect()))
+        let share = match opened_by.map(|source| self.sources.take(source, What::Room)) {
+            Some(None) => return Err("Too many rooms were opened from your address."),
+            share => share.flatten(),
+        };
+        let room = Arc::new(Room::new(name.to_owned(), &self.codec, share));
+        rooms.insert(name.to_owned(), room.clone());
+        Ok(room)
     }
 
-    pub fn leave(&self, conn: &Conn<WebSocket>, name: &str) {
-        let mut state = self.state.lock().unwrap();
-        let Some(room) = state.rooms.get_mut(name) else { return };
-        room.group.leave(conn);
-        room.here.remove(&conn.id());
-        room.has_changed = true;
-    }
-
-    pub fn say(&self, name: &str, line: Line) {
-        self.said.fetch_add(1, Relaxed);
-        self.tell(News::Said { room: name.to_owned(), line: line.clone() });
-        if let Some(room) = self.state.lock().unwrap().rooms.get_mut(name) {
-            room.hear(line);
+    /// A room that is over makes place for another.
+    fn forget(&self, room: &Arc<Room>) {
+        let mut rooms = self.rooms.lock().unwrap();
+        if rooms.get(&room.name).is_some_and(|known| Arc::ptr_eq(known, room)) {
+            rooms.remove(&room.name);
         }
     }
 
-    /// What another server has said.
+    /// Lets a page enter; returns the room, its name there, and what was said before, the oldest first.
+    pub fn join(
+        &self,
+        conn: &Conn<WebSocket>,
+        name: &str,
+        nick: &str,
+        source: Source,
+    ) -> Result<(Arc<Room>, String, Vec<Line>), &'static str> {
+        loop {
+            let room = self.room(name, Some(source))?;
+            match room.join(conn, nick) {
+                Ok((nick, lines)) => return Ok((room, nick, lines)),
+                Err(NotJoined::NameTaken) => return Err("Too many here have that name."),
+                Err(NotJoined::Over) => self.forget(&room),
+            }
+        }
+    }
+
+    pub fn leave(&self, conn: &Conn<WebSocket>, room: &Arc<Room>) {
+        if room.leave(conn) {
+            self.forget(room);
+        }
+    }
+
+    pub fn say(&self, room: &Room, line: Line) {
+        self.said.fetch_add(1, Relaxed);
+        self.tell(|| News::Said { room: room.name.clone(), line: line.clone() });
+        room.hear(line);
+    }
+
+    pub fn mark(&self, room: &Room, nick: &str, conn: &Conn<WebSocket>) {
+        if room.mark(nick, Some(conn.id())) {
+            self.tell(|| News::Typing { room: room.name.clone(), nick: nick.to_owned() });
+        }
+    }
+
+    /// What another server has said. It is held to the rules that pages are held to.
     pub fn heard(&self, FromNode { node, news }: FromNode) {
         if node == self.node {
             return;
         }
-        let mut state = self.state.lock().unwrap();
-        state.nodes.insert(node, Instant::now());
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap();
+        if told.nodes.len() >= NODES && !told.nodes.contains_key(&node) {
+            return;
+        }
+        told.nodes.insert(node, now);
+        drop(told);
+        let known = |name: &str| self.rooms.lock().unwrap().get(name).cloned();
         match news {
             News::Said { room, line } => {
-                if let Some(room) = state.rooms.get_mut(&room) {
-                    room.hear(line);
+                if let (Some(room), Some(nick), Some(text)) =
+                    (known(&room), names::name(&line.nick), names::text(&line.text))
+                {
+                    room.hear(Line { nick, text, at: line.at });
                 }
             }
-            News::Present(mut present) => {
-                for (name, room) in &mut state.rooms {
-                    let before = room.elsewhere.remove(&node).unwrap_or_default();
-                    let now = BTreeSet::from_iter(present.remove(name).unwrap_or_default());
-                    room.has_changed |= before != now;
-                    if !now.is_empty() {
-                        room.elsewhere.insert(node, now);
-                    }
+            News::Typing { room, nick } => {
+                if let (Some(room), Some(nick)) = (known(&room), names::name(&nick)) {
+                    room.mark(&nick, None);
                 }
-                let vacant = ROOMS.saturating_sub(state.rooms.len());
-                for (name, nicks) in present.into_iter().take(vacant) {
-                    let mut room = Room::new(&self.codec);
-                    room.elsewhere.insert(node, nicks.into_iter().collect());
-                    state.rooms.insert(name, room);
-                }
+            }
+            News::Present(present) => present.into_iter().take(ROOMS).for_each(|(name, mut presence)| {
+                presence.nicks.truncate(NAMES);
+                presence.nicks.retain(|nick| names::name(nick).as_ref() == Some(nick));
+                self.present_elsewhere(node, &name, presence, now);
+            }),
+        }
+    }
+
+    fn present_elsewhere(&self, node: u64, name: &str, presence: Presence, now: Instant) {
+        let is_name = names::name(name).is_some_and(|clean| clean == name);
+        while is_name && (presence.count > 0 || self.rooms.lock().unwrap().contains_key(name)) {
+            let Ok(room) = self.room(name, None) else { return };
+            match room.set_elsewhere(node, presence.clone(), now) {
+                Err(NotJoined::Over) => self.forget(&room),
+                _ => return,
             }
         }
     }
@@ -154,50 +166,53 @@ impl Rooms {
     /// Tells everybody what has changed.
     pub fn tick(&self) {
         let now = Instant::now();
-        let mut state = self.state.lock().unwrap();
-        let State { rooms, nodes, .. } = &mut *state;
-        nodes.retain(|_, heard| now.duration_since(*heard) < GONE);
-        for room in rooms.values_mut() {
-            let before = room.elsewhere.len();
-            room.elsewhere.retain(|node, _| nodes.contains_key(node));
-            room.has_changed |= room.elsewhere.len() != before;
+        let rooms: Vec<_> = self.rooms.lock().unwrap().values().cloned().collect();
+        let mut told = self.told.lock().unwrap();
+        told.nodes.retain(|_, heard| now.duration_since(*heard) < GONE);
+        let is_due = now.duration_since(told.presence) >= PRESENCE;
+        if is_due {
+            told.presence = now;
         }
-        let mut must_tell = now.duration_since(state.presence_told) >= PRESENCE;
-        for room in state.rooms.values_mut().filter(|room| room.has_changed) {
-            must_tell = true;
-            room.has_changed = false;
-            let mut nicks: Vec<&str> = room.nicks().collect();
-            nicks.sort_unstable();
-            let count = nicks.len();
-            nicks.truncate(NAMES);
-            let _ = room.group.try_send(&to_json(&ToPage::Present { count, nicks }));
+        self.show_figures(&mut told, now);
+        drop(told);
+        let (mut present, mut length, mut letters) = (BTreeMap::new(), 0, 0);
+        for room in rooms {
+            let news = room.tick(now);
+            if news.has_changed || is_due && news.here.count > 0 {
+                length += room.name.len() + news.here.nicks.iter().map(|nick| nick.len() + 3).sum::<usize>() + 40;
+                present.insert(room.name.clone(), news.here);
+            }
+            if length > LETTER {
+                (length, letters) = (0, letters + 1);
+                let present = std::mem::take(&mut present);
+                self.tell(|| News::Present(present));
+            }
+            if news.is_empty {
+                self.forget(&room);
+            }
         }
-        state.rooms.retain(|_, room| !room.is_empty());
-        if must_tell {
-            state.presence_told = now;
-            let rooms = state.rooms.iter().filter(|(_, room)| !room.here.is_empty());
-            let present = rooms.map(|(name, room)| (name.clone(), room.here.values().cloned().collect()));
-            self.tell(News::Present(present.collect()));
+        // One that has nothing to say is said, too, so that the others know of this server.
+        if !present.is_empty() || is_due && letters == 0 {
+            self.tell(|| News::Present(present));
         }
-        self.show_figures(&mut state, now);
     }
 
-    fn show_figures(&self, state: &mut State, now: Instant) {
-        let (then, before) = state.figures_shown;
+    fn show_figures(&self, told: &mut Told, now: Instant) {
+        let (then, before) = told.figures;
         let passed = now.duration_since(then);
         if passed < FIGURES {
             return;
         }
         let said = self.said.load(Relaxed);
-        state.figures_shown = (now, said);
+        told.figures = (now, said);
         let messages = (said - before) as f64 / passed.as_secs_f64();
-        let figures = ToPage::Figures { connections: self.everyone.len(), messages, nodes: 1 + state.nodes.len() };
+        let figures = ToPage::Figures { connections: self.everyone.len(), messages, nodes: 1 + told.nodes.len() };
         let _ = self.everyone.try_send(&to_json(&figures));
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: impl FnOnce() -> News) {
         if self.relay.is_used() {
-            self.relay.publish(to_json(&FromNode { node: self.node, news }));
+            self.relay.publish(to_json(&FromNode { node: self.node, news: news() }));
         }
     }
 }

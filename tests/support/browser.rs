@@ -85,6 +85,40 @@ impl Browser {
         self.call(Some(&page.0), "Emulation.setDeviceMetricsOverride", size).await;
     }
 
+    /// What the user prefers: `light` or `dark`.
+    pub async fn prefer(&mut self, page: &Page, scheme: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.call(Some(&page.0), "Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Has the page believe that it is the one in front, as each is that its user looks at.
+    pub async fn focus(&mut self, page: &Page) {
+        self.call(Some(&page.0), "Emulation.setFocusEmulationEnabled", json!({ "enabled": true })).await;
+    }
+
+    /// Writes where the focus is, as a keyboard does.
+    pub async fn write(&mut self, page: &Page, text: &str) {
+        self.call(Some(&page.0), "Input.insertText", json!({ "text": text })).await;
+    }
+
+    /// Presses a key that writes nothing: `Tab`, `Enter`.
+    pub async fn press(&mut self, page: &Page, key: &str) {
+        let code = if key == "Enter" { 13 } else { 9 };
+        let text = if key == "Enter" { "\r" } else { "" };
+        for kind in ["keyDown", "keyUp"] {
+            let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
+            self.call(Some(&page.0), "Input.dispatchKeyEvent", event).await;
+        }
+    }
+
+    /// What a screen reader is told of a page: each part's role and name.
+    pub async fn spoken(&mut self, page: &Page) -> Vec<(String, String)> {
+        let tree = self.call(Some(&page.0), "Accessibility.getFullAXTree", json!({})).await;
+        let nodes = tree["nodes"].as_array().unwrap().iter().filter(|node| node["ignored"] != true);
+        let text = |value: &Value| value["value"].as_str().unwrap_or_default().to_owned();
+        nodes.map(|node| (text(&node["role"]), text(&node["name"]))).collect()
+    }
+
     /// What an expression is in a page; an error, such as that there is no such thing yet, is nothing.
     pub async fn evaluate(&mut self, page: &Page, expression: &str) -> Value {
         let what = json!({ "expression": expression, "returnByValue": true });
