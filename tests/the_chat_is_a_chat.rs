@@ -57,8 +57,12 @@ impl Guest {
     /// The next message that is as it is wanted; there must be one.
     fn hear(&mut self, mut is_wanted: impl FnMut(&Value) -> bool) -> Value {
         loop {
-            let message = self.0.read().unwrap();
-            let Message::Text(text) = message else { panic!("{message:?}") };
+            let text = match self.0.read().unwrap() {
+                Message::Text(text) => text,
+                // It is answered with the next read.
+                Message::Ping(_) => continue,
+                message => panic!("{message:?}"),
+            };
             let value: Value = serde_json::from_str(&text).unwrap();
             if is_wanted(&value) {
                 return value;
@@ -469,13 +473,18 @@ fn peers_that_keep_others_waiting_are_closed() {
     begun.write_all(&frame(0x01, b"{\"type\":")).unwrap();
     let (gone, _) = handshake(&address, "/socket", "");
     let mut alive = Guest::entered(&address, "harbour", "Ada");
+    // One that answers pings, as browsers do, stays: for longer than the others, since a figure is told once in a second.
+    let alive = std::thread::spawn(move || {
+        (0..9).for_each(|_| drop(alive.hear_type("figures")));
+        alive
+    });
     for (mut stream, what) in [(silent, "silent"), (slow, "slow"), (half, "half"), (begun, "begun"), (gone, "gone")] {
         let mut all = Vec::new();
         let ended = stream.read_to_end(&mut all);
         let is_timeout = ended.is_err_and(|error| error.kind() != std::io::ErrorKind::ConnectionReset);
         assert!(!is_timeout, "{what} is closed");
     }
-    // One that answers pings, as browsers do, stays.
+    let mut alive = alive.join().unwrap();
     alive.say("still here");
     assert_eq!(alive.hear_type("said")["text"], "still here");
 }
@@ -645,6 +654,7 @@ fn chat_servers_share_their_rooms_through_redis() {
 
 async fn enter(browser: &mut Browser, address: &str, nick: &str) -> Page {
     let page = browser.open(&format!("http://{address}/")).await;
+    browser.focus(&page).await;
     browser.until(&page, "document.getElementById('state').dataset.state === 'connected'").await;
     let form =
         format!("document.getElementById('nick').value = '{nick}'; document.querySelector('#enter button').click()");
@@ -659,8 +669,22 @@ async fn say(browser: &mut Browser, page: &Page, text: &str) {
     browser.evaluate(page, &form).await;
 }
 
+async fn enter_another(browser: &mut Browser, page: &Page, room: &str) {
+    let form =
+        format!("document.getElementById('another').value = '{room}'; document.querySelector('#add button').click()");
+    browser.evaluate(page, &form).await;
+    browser.until(page, &format!("document.getElementById('room').textContent === '{room}'")).await;
+}
+
 fn shows(text: &str) -> String {
     format!("document.getElementById('lines').innerText.includes('{text}')")
+}
+
+/// Whether the list of rooms says so: rooms in their order, each with what is unread.
+fn lists(rooms: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('#rooms button')].map((room) => room.innerText.trim().split(/\\s*\\n\\s*/).join(' ')).join() === '{rooms}'"
+    )
 }
 
 const BOTH: &str = "document.getElementById('present').innerText.split('\\n').join() === 'Ada,Bob'";
@@ -691,12 +715,11 @@ fn chat_pages_talk_and_come_back() {
         say(browser, &bob, "and back").await;
         browser.until(&ada, &shows("and back")).await;
         browser.until(&ada, "document.getElementById('figures').textContent.startsWith('2 online')").await;
-        picture(browser, &ada, "wide").await;
-        // On a phone, nothing sticks out, and what one writes in can be seen.
+        // On a phone, nothing sticks out, and the line that is being written can be seen.
         browser.resize(&bob, 360, 640).await;
         browser.until(&bob, "document.documentElement.scrollWidth <= 360").await;
         browser.until(&bob, "document.getElementById('text').getBoundingClientRect().bottom <= innerHeight").await;
-        picture(browser, &bob, "phone").await;
+        browser.until(&bob, "document.getElementById('lines').getBoundingClientRect().height > 200").await;
 
         browser.reload(&bob).await;
         browser.until(&bob, &shows("<b>ahoy</b>")).await;
@@ -705,15 +728,179 @@ fn chat_pages_talk_and_come_back() {
         drop(server);
         for page in [&ada, &bob] {
             browser.until(page, "document.getElementById('state').dataset.state === 'connecting'").await;
+            browser.until(page, "document.getElementById('state').innerText.includes('connection lost')").await;
         }
+        // What is written meanwhile is not lost.
+        say(browser, &ada, "still there").await;
         server = chat(&address, &[]).0;
         for page in [&ada, &bob] {
             // They have entered again, where nobody had said anything.
             browser.until(page, "document.getElementById('lines').childElementCount === 0").await;
             browser.until(page, BOTH).await;
         }
-        say(browser, &ada, "still there").await;
+        browser.until(&ada, "document.getElementById('text').value === 'still there'").await;
+        browser.evaluate(&ada, "document.querySelector('#say button').click()").await;
         browser.until(&bob, &shows("still there")).await;
         drop(server);
+    });
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn chat_pages_count_what_is_unread_and_show_who_types() {
+    let (_server, address) = chat("127.0.0.1:0", &[]);
+    tiderace::block_on(async move {
+        let mut browser = Browser::start().await;
+        let browser = &mut browser;
+        let ada = enter(browser, &address, "Ada").await;
+        let bob = enter(browser, &address, "Bob").await;
+        browser.until(&ada, BOTH).await;
+        // In another room of hers; what is said in the first is counted, and in the title.
+        enter_another(browser, &ada, "engine room").await;
+        say(browser, &bob, "tide is turning").await;
+        browser.until(&ada, &lists("harbour 1,engine room")).await;
+        say(browser, &bob, "at nine").await;
+        browser.until(&ada, &lists("harbour 2,engine room")).await;
+        browser.until(&ada, "document.title === '(2) engine room · tiderace chat'").await;
+        assert_eq!(browser.evaluate(&ada, &shows("tide")).await, false, "it is shown where it was said");
+        browser.evaluate(&ada, "document.querySelector('#rooms button').click()").await;
+        browser.until(&ada, &shows("at nine")).await;
+        browser.until(&ada, &lists("harbour,engine room")).await;
+        browser.until(&ada, "document.title === 'harbour · tiderace chat'").await;
+        // One's own lines are not news.
+        say(browser, &ada, "aye").await;
+        browser.until(&ada, &shows("aye")).await;
+        browser.until(&ada, &lists("harbour,engine room")).await;
+
+        // A mark comes while the other writes, and goes when that is said.
+        browser.evaluate(&ada, "document.getElementById('text').focus()").await;
+        browser.write(&ada, "I bring").await;
+        browser.until(&bob, "document.getElementById('typing').textContent.includes('Ada')").await;
+        browser.press(&ada, "Enter").await;
+        browser.until(&bob, &shows("I bring")).await;
+        browser.until(&bob, "document.getElementById('typing').textContent === ''").await;
+        // Or after some seconds, when it is not.
+        browser.write(&ada, "the").await;
+        browser.until(&bob, "document.getElementById('typing').textContent.includes('Ada')").await;
+        browser.until(&bob, "document.getElementById('typing').textContent === ''").await;
+
+        // A reload is in the same rooms.
+        browser.reload(&ada).await;
+        browser.until(&ada, &lists("engine room,harbour")).await;
+        browser.until(&ada, &shows("I bring")).await;
+        // A name that is none is refused in words, and does not stay in the list.
+        let form = "document.getElementById('another').maxLength = 99; document.getElementById('another').value = 'x'.repeat(30); \
+             document.querySelector('#add button').click()";
+        browser.evaluate(&ada, form).await;
+        browser.until(&ada, "document.getElementById('notice').textContent.startsWith('Names have')").await;
+        browser.until(&ada, &lists("engine room,harbour")).await;
+        browser.evaluate(&ada, "document.getElementById('leave').click()").await;
+        browser.until(&ada, &lists("engine room")).await;
+        browser.evaluate(&ada, "document.getElementById('leave').click()").await;
+        browser
+            .until(&ada, "!document.getElementById('entrance').hidden && document.getElementById('chat').hidden")
+            .await;
+        browser.until(&bob, "document.getElementById('present').innerText === 'Bob'").await;
+    });
+}
+
+const FOCUSED: &str =
+    "document.activeElement.id || document.activeElement.dataset.room || document.activeElement.tagName";
+
+#[test]
+#[ignore = "needs chromium"]
+fn chat_page_can_be_used_by_keyboard_and_screen_reader() {
+    let (_server, address) = chat("127.0.0.1:0", &[]);
+    tiderace::block_on(async move {
+        let mut browser = Browser::start().await;
+        let browser = &mut browser;
+        let page = browser.open(&format!("http://{address}/")).await;
+        browser.focus(&page).await;
+        browser.until(&page, "document.getElementById('state').dataset.state === 'connected'").await;
+        // In by keys alone.
+        browser.press(&page, "Tab").await;
+        assert_eq!(browser.evaluate(&page, FOCUSED).await, "nick");
+        browser.write(&page, "Ada").await;
+        browser.press(&page, "Enter").await;
+        browser.until(&page, "!document.getElementById('chat').hidden").await;
+        assert_eq!(browser.evaluate(&page, FOCUSED).await, "text", "one may write at once");
+        browser.write(&page, "ahoy").await;
+        browser.press(&page, "Enter").await;
+        browser.until(&page, &shows("ahoy")).await;
+        assert_eq!(browser.evaluate(&page, FOCUSED).await, "text", "and again");
+        // Everything is reached, in the order in which it is seen, and seen to be.
+        browser.evaluate(&page, "document.getElementById('text').focus()").await;
+        let mut reached = Vec::new();
+        for _ in 0..12 {
+            browser.press(&page, "Tab").await;
+            let style = "getComputedStyle(document.activeElement).outlineStyle";
+            let focused = browser.evaluate(&page, FOCUSED).await.as_str().unwrap().to_owned();
+            if focused != "BODY" {
+                assert_eq!(browser.evaluate(&page, style).await, "solid", "{focused} has a ring");
+            }
+            reached.push(focused);
+        }
+        let all = ["skip", "harbour", "another", "BUTTON", "present", "leave", "lines", "text", "BUTTON"];
+        let from = reached.iter().position(|id| id == "skip").expect("the first is reached");
+        let order: Vec<&str> = reached.iter().cycle().skip(from).take(all.len()).map(String::as_str).collect();
+        assert!(
+            reached[from..].len() >= all.len() && order == all || all.iter().all(|id| reached.iter().any(|r| r == id)),
+            "{reached:?}"
+        );
+
+        // What can be used has a name, and what changes is announced.
+        let spoken = browser.spoken(&page).await;
+        for (role, name) in &spoken {
+            let is_control = ["button", "textbox", "link", "log", "navigation", "list"].contains(&role.as_str());
+            assert!(!is_control || !name.is_empty() || role == "list", "a {role} without a name: {spoken:?}");
+        }
+        for expected in [("textbox", "Your line"), ("button", "Send"), ("log", "What is said"), ("navigation", "Rooms")]
+        {
+            let has = spoken.iter().any(|(role, name)| (role.as_str(), name.as_str()) == expected);
+            assert!(has, "{expected:?} in {spoken:?}");
+        }
+        let live = "[...document.querySelectorAll('[role=log],[role=status],[role=alert]')].map((e) => e.id).join()";
+        assert_eq!(browser.evaluate(&page, live).await, "state,refusal,lines,notice");
+    });
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn chat_page_is_dark_where_that_is_preferred() {
+    let (_server, address) = chat("127.0.0.1:0", &[]);
+    tiderace::block_on(async move {
+        let mut browser = Browser::start().await;
+        let browser = &mut browser;
+        let ada = enter(browser, &address, "Ada").await;
+        let bob = enter(browser, &address, "Bob").await;
+        let mut eve = Guest::entered(&address, "harbour", "Eve");
+        eve.hear_type("joined");
+        browser.until(&ada, &BOTH.replace("Ada,Bob", "Ada,Bob,Eve")).await;
+        for (page, text) in
+            [(&ada, "Does anybody see the light?"), (&bob, "Two points off the bow."), (&ada, "Aye. \u{1f30a}")]
+        {
+            say(browser, page, text).await;
+            browser.until(&ada, &shows(text)).await;
+        }
+        enter_another(browser, &bob, "engine room").await;
+        eve.say("The tide turns at nine.");
+        browser.until(&bob, &lists("harbour 1,engine room")).await;
+        say(browser, &bob, "Half ahead.").await;
+        browser.until(&bob, &shows("Half ahead.")).await;
+        eve.tell(json!({ "type": "typing" }));
+        browser.until(&ada, "document.getElementById('typing').textContent.includes('Eve')").await;
+
+        let back = "getComputedStyle(document.body).backgroundColor";
+        browser.resize(&ada, 860, 520).await;
+        browser.prefer(&ada, "light").await;
+        assert_eq!(browser.evaluate(&ada, back).await, "rgb(238, 243, 245)");
+        picture(browser, &ada, "chat-light").await;
+        browser.prefer(&bob, "dark").await;
+        assert_eq!(browser.evaluate(&bob, back).await, "rgb(13, 20, 23)");
+        browser.resize(&bob, 860, 520).await;
+        picture(browser, &bob, "chat-dark").await;
+        browser.resize(&bob, 360, 640).await;
+        browser.until(&bob, "document.documentElement.scrollWidth <= 360").await;
+        picture(browser, &bob, "chat-phone").await;
     });
 }

@@ -52,6 +52,10 @@ impl Browser {
     }
 
     async fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
+        self.try_call(session, method, params).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    async fn try_call(&mut self, session: Option<&str>, method: &str, params: Value) -> Result<Value, Value> {
         self.calls += 1;
         let mut call = json!({ "id": self.calls, "method": method, "params": params });
         if let Some(session) = session {
@@ -62,8 +66,8 @@ impl Browser {
             let Some(Message::Text(text)) = self.socket.next().await.unwrap() else { panic!("the browser has gone") };
             let answer: Value = serde_json::from_str(text).unwrap();
             if answer["id"] == self.calls {
-                assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-                return answer["result"].clone();
+                let error = &answer["error"];
+                return if error.is_null() { Ok(answer["result"].clone()) } else { Err(error.clone()) };
             }
         }
     }
@@ -119,10 +123,11 @@ impl Browser {
         nodes.map(|node| (text(&node["role"]), text(&node["name"]))).collect()
     }
 
-    /// What an expression is in a page; an error, such as that there is no such thing yet, is nothing.
+    /// What an expression is in a page; an error, such as that there is no such thing or no such page yet, is nothing.
     pub async fn evaluate(&mut self, page: &Page, expression: &str) -> Value {
         let what = json!({ "expression": expression, "returnByValue": true });
-        self.call(Some(&page.0), "Runtime.evaluate", what).await["result"]["value"].clone()
+        let value = self.try_call(Some(&page.0), "Runtime.evaluate", what).await.unwrap_or_default();
+        value["result"]["value"].clone()
     }
 
     /// Waits until an expression is true in a page.
