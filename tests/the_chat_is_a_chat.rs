@@ -876,15 +876,19 @@ fn chat_page_is_dark_where_that_is_preferred() {
         let mut eve = Guest::entered(&address, "harbour", "Eve");
         eve.hear_type("joined");
         browser.until(&ada, &BOTH.replace("Ada,Bob", "Ada,Bob,Eve")).await;
-        for (page, text) in
-            [(&ada, "Does anybody see the light?"), (&bob, "Two points off the bow."), (&ada, "Aye. \u{1f30a}")]
-        {
+        for (page, text) in [
+            (&ada, "Does anybody see the light?"),
+            (&bob, "Two points off the bow."),
+            (&ada, "Aye, and the harbour behind it."),
+        ] {
             say(browser, page, text).await;
             browser.until(&ada, &shows(text)).await;
         }
         enter_another(browser, &bob, "engine room").await;
         eve.say("The tide turns at nine.");
         browser.until(&bob, &lists("harbour 1,engine room")).await;
+        say(browser, &bob, "Who has the watch?").await;
+        browser.until(&bob, &shows("the watch")).await;
         say(browser, &bob, "Half ahead.").await;
         browser.until(&bob, &shows("Half ahead.")).await;
         eve.tell(json!({ "type": "typing" }));

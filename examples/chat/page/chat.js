@@ -227,6 +227,7 @@ function showRooms() {
     item.append(button);
     return item;
   }));
+  element("rooms").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if (focused !== undefined) element("rooms").querySelector(`[data-room="${CSS.escape(focused)}"]`)?.focus();
   const unread = [...rooms.values()].reduce((sum, room) => sum + room.unread, 0);
   document.title = (unread > 0 ? `(${unread}) ` : "") + (wanted.active ? `${wanted.active} · ` : "") + "tiderace chat";
