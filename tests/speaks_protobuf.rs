@@ -253,7 +253,7 @@ fn envelopes_are_relayed_unopened() {
         let server = serve(cores, Envelopes::default(), move || Broker { all: all.clone(), opened: opened.clone() });
         let (mut one, to_one) = (server.connect(), handles.next());
         let (mut other, _other) = (server.connect(), handles.next());
-        // Longer than what is copied into the write queue, and no message of anybody.
+        // Longer than what is copied into the write queue, and no message of any type.
         let noise = noise(7, 40_000);
         for name in ["back", "unknown.Type"] {
             let sealed = sealed(&Envelopes::default(), Envelope::new(name, &noise)).unwrap();

@@ -51,7 +51,7 @@ pub struct Guest {
     ping: Duration,
     origins: Arc<Origins>,
     source: Source,
-    /// Of what its address may have, from the handshake on.
+    /// Of what its address may have, from the first request on.
     share: Option<Share>,
     /// The last one was entered last.
     seats: Vec<Seat>,
@@ -81,21 +81,24 @@ impl Guest {
     // ANCHOR: handshake
     /// A page of another site could speak in the name of its visitor, so its origin is looked at (RFC 6455, section 10.2).
     async fn handshake(&mut self, conn: &mut Conn<WebSocket>, request: Request<'_>) -> Result {
-        let refused = |status, why| page::secured(Response::text(why).status(status)).close();
         if request.path() != "/socket" {
             return conn.send(&refused(Status::NOT_FOUND, "the socket is /socket\n")).await;
         }
         if !self.origins.admit(&request) {
             return conn.send(&refused(Status::FORBIDDEN, "pages of that origin may not connect\n")).await;
         }
-        self.source = Source::of(conn.peer_addr()?.ip());
-        self.share = self.rooms.admit(self.source);
-        if self.share.is_none() {
-            return conn.send(&refused(Status::TOO_MANY_REQUESTS, "too many connections from your address\n")).await;
-        }
         conn.send(&Accept::default()).await
     }
     // ANCHOR_END: handshake
+
+    /// Counts the connection with its first request; says whether its address may have one more.
+    fn is_admitted(&mut self, conn: &Conn<WebSocket>) -> Result<bool> {
+        if self.share.is_none() {
+            self.source = Source::of(conn.peer_addr()?.ip());
+            self.share = self.rooms.admit(self.source);
+        }
+        Ok(self.share.is_some())
+    }
 
     async fn obey(&mut self, conn: &mut Conn<WebSocket>, message: FromPage) -> Result {
         match message {
@@ -184,6 +187,10 @@ impl Handler for Guest {
 
     async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
         let text = match message {
+            Message::Http(_) | Message::Handshake(_) if !self.is_admitted(conn)? => {
+                let response = refused(Status::TOO_MANY_REQUESTS, "too many connections from your address\n");
+                return conn.send(&response).await;
+            }
             Message::Http(request) => return conn.send(&page::respond(&request)).await,
             Message::Handshake(request) => return self.handshake(conn, request).await,
             Message::Text(text) => Some(text),
@@ -208,6 +215,10 @@ impl Handler for Guest {
     }
 }
 // ANCHOR_END: handler
+
+fn refused(status: Status, why: &'static str) -> Response<'static> {
+    page::secured(Response::text(why).status(status)).close()
+}
 
 async fn refuse(conn: &mut Conn<WebSocket>, why: &str, room: Option<&str>) -> Result {
     conn.send(&to_json(&ToPage::Refused { why, room })).await

@@ -1,4 +1,4 @@
-//! A chat for browsers: rooms, names, history, who is there and who types, and live figures. The same port serves the page
+//! A chat for browsers: rooms, names, history, presence, typing marks and live figures. The same port serves the page
 //! and its sockets.
 //!
 //!     cargo run --release --example chat --features websocket,resp -- [--addr IP:PORT] [--cores N] [--redis redis://HOST:PORT]

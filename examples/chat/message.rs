@@ -30,9 +30,9 @@ pub enum ToPage<'a> {
         #[serde(flatten)]
         line: &'a Line,
     },
-    /// Somebody there is about to say something.
+    /// Another page is about to say something in a room.
     Typing { room: &'a str, nick: &'a str },
-    /// Who is in a room: how many, and some of their names.
+    /// The people in a room: how many, and some of their names.
     Present { room: &'a str, count: usize, nicks: Vec<&'a str> },
     /// How this server does.
     Figures { connections: usize, messages: f64, nodes: usize },
@@ -78,8 +78,8 @@ pub enum News {
         room: String,
         nick: String,
     },
-    /// Who is in which room there; not all rooms, but all in the end. Said again and again: a server that no longer says it
-    /// is gone.
+    /// The people in rooms of that server: some rooms in each message, and all of them once in a second. A server that no
+    /// longer says it is gone.
     Present(BTreeMap<String, Presence>),
 }
 

@@ -86,7 +86,7 @@ pub fn looks(name: &str) -> [String; 2] {
 /// The name, or one with a number behind it that is not taken. `is_taken` is asked a limited number of times, so there might
 /// be none.
 pub fn free(name: &str, mut is_taken: impl FnMut(&str) -> bool) -> Option<String> {
-    // Small numbers while there are any, and then large ones that nobody can have used up.
+    // Small numbers while there are any, and then large ones, of which there are too many to use up.
     let number = |n: u32| if n < 10 { n } else { fastrand::u32(10..1_000_000) };
     let numbered = (2..TRIES).map(|n| format!("{name} {}", number(n)));
     [name.to_owned()].into_iter().chain(numbered).find(|name| !is_taken(name))

@@ -44,8 +44,8 @@ impl Origins {
         Origins(list.split(',').map(|origin| origin.trim().to_ascii_lowercase()).filter(|o| !o.is_empty()).collect())
     }
 
-    /// Whether a handshake may be made. Browsers say truly where a page comes from, and what says nothing is no browser, so
-    /// that nobody speaks in the name of its visitor.
+    /// Whether a handshake may be made. Browsers say truly where a page comes from, and a peer that does not say it is no
+    /// browser: it has no visitor in whose name it could speak.
     pub fn admit(&self, request: &Request<'_>) -> bool {
         let mut origins = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("origin"));
         let origin = match (origins.next(), origins.next()) {

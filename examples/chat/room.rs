@@ -1,4 +1,4 @@
-//! A room: who is in it, here and on other servers, and what was said last.
+//! A room: the people in it, here and on other servers, and what was said last.
 
 use crate::message::{Line, Presence, ToPage, to_json};
 use crate::names;
@@ -25,7 +25,7 @@ pub struct Room {
     pub name: String,
     group: Group<WebSocket>,
     state: Mutex<State>,
-    /// Of the address that opened it. A room that other servers have is nobody's here.
+    /// Of the address that opened it. `None` for a room that another server has opened.
     _share: Option<Share>,
 }
 
@@ -42,7 +42,7 @@ struct State {
     bytes: usize,
     marks: Option<(Instant, u32)>,
     has_changed: bool,
-    /// Nobody is in it, so it was dropped: one of the same name is another room.
+    /// The last page has left, so it was dropped: one of the same name is another room.
     is_over: bool,
 }
 
@@ -147,7 +147,7 @@ impl Room {
     // ANCHOR_END: hear
 
     /// A page types, here (then it is not told itself) or elsewhere. Says whether that was passed on: in a busy room, there
-    /// are more marks than anybody reads.
+    /// are more marks than can be read.
     pub fn mark(&self, nick: &str, typist: Option<ConnectionId>) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap();
@@ -166,7 +166,7 @@ impl Room {
         true
     }
 
-    /// Those whom another server has in this room.
+    /// The people that another server has in this room.
     pub fn set_elsewhere(&self, node: u64, presence: Presence, now: Instant) -> Result<(), NotJoined> {
         let mut state = self.state.lock().unwrap();
         if state.is_over {

@@ -14,11 +14,11 @@ use tiderace::{Conn, Group};
 
 /// Rooms that there may be, here and elsewhere.
 const ROOMS: usize = 1000;
-/// How often this server says who is in its rooms.
+/// How often this server tells the others of the people in its rooms.
 const PRESENCE: Duration = Duration::from_secs(1);
 /// How often figures are shown.
 const FIGURES: Duration = Duration::from_secs(1);
-/// About how long a message between servers becomes that says who is where.
+/// About how long a message about the people in rooms becomes.
 const LETTER: usize = 16 * 1024;
 
 pub struct Rooms {
@@ -163,7 +163,7 @@ impl Rooms {
         }
     }
 
-    /// Tells everybody what has changed.
+    /// Tells pages and other servers what has changed.
     pub fn tick(&self) {
         let now = Instant::now();
         let rooms: Vec<_> = self.rooms.lock().unwrap().values().cloned().collect();

@@ -233,7 +233,7 @@ function showRooms() {
   document.title = (unread > 0 ? `(${unread}) ` : "") + (wanted.active ? `${wanted.active} · ` : "") + "tiderace chat";
 }
 
-/** The room that is shown is read, if anybody looks. */
+/** The room that is shown is read, if the page is in front. */
 function read() {
   const room = rooms.get(wanted.active);
   if (room && isRead(wanted.active)) room.unread = 0;
