@@ -797,6 +797,12 @@ fn chat_pages_count_what_is_unread_and_show_who_types() {
         browser.reload(&ada).await;
         browser.until(&ada, &lists("engine room,harbour")).await;
         browser.until(&ada, &shows("I bring")).await;
+        // A room is listed once, however its name is written.
+        enter_another(browser, &ada, "engine room").await;
+        let form = "document.getElementById('another').value = ' \u{ff48}arbour '; document.querySelector('#add button').click()";
+        browser.evaluate(&ada, form).await;
+        browser.until(&ada, "document.getElementById('room').textContent === 'harbour'").await;
+        browser.until(&ada, &lists("engine room,harbour")).await;
         // A name that is none is refused in words, and does not stay in the list.
         let form = "document.getElementById('another').maxLength = 99; document.getElementById('another').value = 'x'.repeat(30); \
              document.querySelector('#add button').click()";

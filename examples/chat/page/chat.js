@@ -47,7 +47,9 @@ function tell(message) {
   if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
-function join(room) {
+function join(written) {
+  // In the form in which the server will have it: a room is not to be listed twice.
+  const room = written.normalize("NFKC").trim().replace(/\s+/g, " ");
   if (!wanted.rooms.includes(room)) wanted.rooms.push(room);
   wanted.active = room;
   keep();
@@ -253,7 +255,7 @@ element("add").onsubmit = (event) => {
   event.preventDefault();
   const room = element("another").value;
   element("another").value = "";
-  if (rooms.size >= ROOMS_KEPT && !rooms.has(room)) return on.refused({ why: `You are in ${ROOMS_KEPT} rooms: leave one of them first.` });
+  if (rooms.size >= ROOMS_KEPT && !rooms.has(room.trim())) return on.refused({ why: `You are in ${ROOMS_KEPT} rooms: leave one of them first.` });
   join(room);
 };
 
