@@ -166,7 +166,23 @@ fn handshakes_are_what_the_rfc_says_or_are_refused() {
         ("Connection: keep-alive, Upgrade", "Connection: keep-alive", 400),
         ("Version: 13", "Version: 8", 426),
         ("Sec-WebSocket-Version: 13\r\n", "", 426),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13", 400),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8", 400),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13, 13", 426),
         ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ==", 400),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ", 400),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZXQ=", 400),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZXR0", 400),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j_Q==", 400),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZ===", 400),
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 400),
+        ("Origin: ", "Sec-WebSocket-Protocol: v 1\r\nOrigin: ", 400),
+        ("Origin: ", "Sec-WebSocket-Protocol: v1, v1\r\nOrigin: ", 400),
+        ("Origin: ", "Sec-WebSocket-Protocol: v1\r\nSec-WebSocket-Protocol: v1\r\nOrigin: ", 400),
+        ("Origin: ", "Sec-WebSocket-Protocol: v1, \"v2\"\r\nOrigin: ", 400),
+        ("Origin: ", "Sec-WebSocket-Extensions: a;\r\nOrigin: ", 400),
+        ("Origin: ", "Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Extensions: b=c\r\nOrigin: ", 400),
+        ("Origin: ", "Origin: https://bad.example\r\nOrigin: ", 403),
         ("dGhlIHNhbXBsZSBub25jZQ==", "!", 400),
         ("Sec-WebSocket-Key: ", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Key: ", 400),
         ("https://good.example", "https://bad.example", 403),
@@ -180,6 +196,76 @@ fn handshakes_are_what_the_rfc_says_or_are_refused() {
     }
     let (_, head) = ask(&server, &handshake(&right).replace("GET", "POST"));
     assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    let (_, head) = ask(&server, &handshake(&right).replace(" HTTP/1.1", " HTTP/1.0"));
+    assert!(head.contains(" 426 "), "{head}");
+}
+
+#[test]
+fn keys_of_the_right_form_are_taken_without_a_look_at_what_they_decode_to() {
+    let (server, _told) = echo(WebSocket::default());
+    for (key, accept) in [
+        // The example of RFC 6455, section 4.1, whose last bits are left over and not zero.
+        ("AQIDBAUGBwgJCgsMDQ4PEC==", "OfS0wDaT5NoxF2gqm7Zj2YtetzM="),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ] {
+        let (_, head) = ask(&server, &handshake(&RIGHT.replace("dGhlIHNhbXBsZSBub25jZQ==", key)));
+        assert!(head.contains(&format!("\r\nSec-WebSocket-Accept: {accept}\r\n")), "{head}");
+    }
+}
+
+#[test]
+fn subprotocols_are_chosen_among_all_lists_by_the_server_s_preference() {
+    let (server, _told) = echo(WebSocket::default().protocols(["v2", "v1"]));
+    for (lists, chosen) in [
+        (&["v0, v1", " ,v2,"][..], Some("v2")),
+        (&["v1"], Some("v1")),
+        (&["V1"], None),
+        (&["v0"], None),
+        (&[""], None),
+        (&[], None),
+    ] {
+        let lists: String = lists.iter().map(|list| format!("Sec-WebSocket-Protocol: {list}\r\n")).collect();
+        let (_, head) = ask(&server, &handshake(&format!("{RIGHT}{lists}")));
+        assert!(head.starts_with("HTTP/1.1 101 "), "{lists}: {head}");
+        let field = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Protocol: "));
+        assert_eq!(field, chosen, "{lists}");
+    }
+}
+
+#[test]
+fn the_same_origin_is_that_of_the_host_and_the_port() {
+    let (server, _told) = echo(WebSocket::default().same_origin().origins(["https://other.example"]));
+    for (host, origin, is_let_in) in [
+        ("h.example", Some("https://h.example"), true),
+        ("h.example", Some("http://h.example"), true),
+        ("H.example", Some("https://h.EXAMPLE"), true),
+        ("h.example:443", Some("https://h.example"), true),
+        ("h.example:80", Some("http://h.example"), true),
+        ("h.example", Some("http://h.example:80"), true),
+        ("h.example:8080", Some("http://h.example:8080"), true),
+        ("[::1]:8080", Some("http://[::1]:8080"), true),
+        ("[::1]", Some("http://[::1]"), true),
+        ("h.example", Some("https://other.example"), true),
+        ("h.example", Some("https://other.example:444"), false),
+        ("h.example:8080", Some("http://h.example"), false),
+        ("h.example", Some("http://h.example:8080"), false),
+        ("h.example:80", Some("https://h.example"), false),
+        ("h.example", Some("https://h.example.evil"), false),
+        ("h.example", Some("https://evil-h.example"), false),
+        ("h.example", Some("https://h.example@evil.example"), false),
+        ("[::1]", Some("http://[::2]"), false),
+        ("h.example", Some("null"), false),
+        ("h.example", Some("h.example"), false),
+        ("h.example", Some("file://h.example"), false),
+        ("h.example", Some(""), false),
+        ("h.example", None, false),
+    ] {
+        let origin_field = origin.map(|origin| format!("Origin: {origin}\r\n")).unwrap_or_default();
+        let request = handshake(&format!("{RIGHT}{origin_field}")).replace("Host: h\r\n", &format!("Host: {host}\r\n"));
+        let (_, head) = ask(&server, &request);
+        let expected = if is_let_in { "HTTP/1.1 101 " } else { "HTTP/1.1 403 " };
+        assert!(head.starts_with(expected), "{host}, {origin:?}: {head}");
+    }
 }
 
 /// Decides on handshakes by itself, and answers other requests.

@@ -29,6 +29,7 @@ pub(super) struct Config {
     pub(super) http: Http,
     pub(super) protocols: Vec<String>,
     pub(super) origins: Option<Vec<String>>,
+    pub(super) same_origin: bool,
     pub(super) shows_controls: bool,
     pub(super) shows_http: bool,
     pub(super) asks: bool,
@@ -45,6 +46,7 @@ impl Default for WebSocket {
             http: Http::default(),
             protocols: Vec::new(),
             origins: None,
+            same_origin: false,
             shows_controls: false,
             shows_http: false,
             asks: false,
@@ -96,6 +98,23 @@ impl WebSocket {
     /// yours; who is no browser may say what he likes (RFC 6455, section 10.2).
     pub fn origins(self, origins: impl IntoIterator<Item = impl Into<String>>) -> WebSocket {
         self.set(|config| config.origins = Some(origins.into_iter().map(Into::into).collect()))
+    }
+
+    /// Lets pages connect that come from the host and the port that the request itself is for: its `Origin` names those of its
+    /// `Host`. It adds to what [`origins`](WebSocket::origins) lets in; all others are refused with `403`, and so are clients that
+    /// name no origin. Default: no.
+    ///
+    /// The schemes may differ, because behind a proxy that ends TLS both are called `http` here. A proxy must pass the `Host` on
+    /// that the browser has sent.
+    ///
+    /// ```
+    /// use tiderace::websocket::WebSocket;
+    ///
+    /// // The server's own pages, wherever it is reached, and those of one other site.
+    /// let codec = WebSocket::default().same_origin().origins(["https://admin.example.com"]);
+    /// ```
+    pub fn same_origin(self) -> WebSocket {
+        self.set(|config| config.same_origin = true)
     }
 
     /// Compresses messages that are long enough, with peers that can (RFC 7692). Default: no. It costs processor time, and

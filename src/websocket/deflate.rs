@@ -1,6 +1,7 @@
 //! Compression of messages: RFC 7692, "permessage-deflate".
 
 use super::WebSocketError;
+use super::extensions::{Extension, extensions};
 use crate::limits;
 use crate::runtime::with_current;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -74,10 +75,9 @@ impl Deflate {
         format!("{NAME}; client_max_window_bits{contexts}")
     }
 
-    /// The first offer of a client that can be met, and the answer to it.
-    pub(super) fn accept(&self, offers: &str) -> Option<(Negotiated, String)> {
-        let offers = offers.split(',').filter_map(Parameters::parse);
-        offers.filter_map(|offer| self.accept_one(&offer)).next()
+    /// The answer to an offer of a client, if it can be met.
+    pub(super) fn accept(&self, offer: &Extension<'_>) -> Option<(Negotiated, String)> {
+        self.accept_one(&Parameters::of(offer)?)
     }
 
     fn accept_one(&self, offer: &Parameters) -> Option<(Negotiated, String)> {
@@ -103,7 +103,9 @@ impl Deflate {
 
     /// What a server's answer to [`Deflate::offer`] means, if it is one.
     pub(super) fn confirm(&self, answer: &str) -> Option<Negotiated> {
-        let answer = Parameters::parse(answer)?;
+        let mut answers = extensions(answer);
+        let (Some(Ok(answer)), None) = (answers.next(), answers.next()) else { return None };
+        let answer = Parameters::of(&answer)?;
         let bits = answer.client_bits.unwrap_or(15).min(self.window_bits);
         let is_unasked = !self.keeps_contexts && !answer.server_anew;
         if is_unasked || bits < 9 || answer.has_bare_server_bits || answer.has_bare_client_bits {
@@ -127,38 +129,34 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// `None` for another extension, and for one that is not as it should be, which is declined.
-    fn parse(extension: &str) -> Option<Parameters> {
-        let mut parts = extension.split(';').map(str::trim);
-        if parts.next() != Some(NAME) {
+    /// `None` for another extension, and for parameters that are not those of the RFC, which decline it.
+    fn of(extension: &Extension<'_>) -> Option<Parameters> {
+        if extension.name != NAME {
             return None;
         }
         let mut found = Parameters::default();
-        let mut seen = Vec::new();
-        for part in parts {
-            let (name, value) =
-                part.split_once('=').map_or((part, None), |(name, value)| (name.trim(), Some(value.trim())));
-            if seen.contains(&name) {
+        for (i, (name, value)) in extension.parameters.iter().enumerate() {
+            if extension.parameters[..i].iter().any(|(other, _)| other == name) {
                 return None;
             }
-            seen.push(name);
-            let bits = |value: &str| {
-                let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-                let is_plain = value.bytes().all(|byte| byte.is_ascii_digit()) && !value.starts_with('0');
-                value.parse::<u8>().ok().filter(|bits| is_plain && (8..=15).contains(bits))
-            };
-            match (name, value) {
+            match (*name, value.as_deref()) {
                 ("server_no_context_takeover", None) => found.server_anew = true,
                 ("client_no_context_takeover", None) => found.client_anew = true,
                 ("server_max_window_bits", None) => found.has_bare_server_bits = true,
                 ("client_max_window_bits", None) => found.has_bare_client_bits = true,
-                ("server_max_window_bits", Some(value)) => found.server_bits = Some(bits(value)?),
-                ("client_max_window_bits", Some(value)) => found.client_bits = Some(bits(value)?),
+                ("server_max_window_bits", Some(value)) => found.server_bits = Some(window_bits(value)?),
+                ("client_max_window_bits", Some(value)) => found.client_bits = Some(window_bits(value)?),
                 _ => return None,
             }
         }
         Some(found)
     }
+}
+
+/// A number from 8 to 15 without leading zeros (section 7.1.2.1).
+fn window_bits(value: &str) -> Option<u8> {
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit()) && !value.starts_with('0');
+    value.parse().ok().filter(|bits| is_plain && (8..=15).contains(bits))
 }
 
 /// What both ends have agreed on.
@@ -287,9 +285,13 @@ fn inflate(context: &mut Decompress, compressed: &[u8], max: usize) -> Result<Ve
 mod tests {
     use super::*;
 
+    fn accepted(deflate: &Deflate, offers: &str) -> Option<(Negotiated, String)> {
+        extensions(offers).find_map(|offer| deflate.accept(&offer.unwrap()))
+    }
+
     fn both(keeps: bool) -> (Negotiated, Negotiated) {
         let deflate = if keeps { Deflate::default().keep_contexts() } else { Deflate::default() };
-        let (server, answer) = deflate.accept(&deflate.offer()).unwrap();
+        let (server, answer) = accepted(&deflate, &deflate.offer()).unwrap();
         (server, deflate.confirm(&answer).unwrap())
     }
 
@@ -316,7 +318,7 @@ mod tests {
         for (keeps, bits) in (9..=15).flat_map(|bits| [(false, bits), (true, bits)]) {
             let deflate = Deflate::default().window_bits(bits);
             let deflate = if keeps { deflate.keep_contexts() } else { deflate };
-            let (server, answer) = deflate.accept(&deflate.offer()).unwrap();
+            let (server, answer) = accepted(&deflate, &deflate.offer()).unwrap();
             let client = deflate.confirm(&answer).unwrap();
             let (mut deflater, mut inflater, mut x) = (None, None, 1_u64);
             for length in [0, 0, 9, 10, 1_000, 0, 60_000, 9].repeat(3) {
@@ -350,7 +352,8 @@ mod tests {
 
     #[test]
     fn offers_are_met_or_declined_as_the_rfc_says() {
-        let accept = |offer: &str| Deflate::default().keep_contexts().accept(offer).map(|(_, answer)| answer);
+        let deflate = Deflate::default().keep_contexts();
+        let accept = |offers: &str| accepted(&deflate, offers).map(|(_, answer)| answer);
         let answer = |answer: &str| Some(format!("permessage-deflate{answer}"));
         assert_eq!(accept("permessage-deflate"), answer(""));
         assert_eq!(accept("permessage-deflate; client_max_window_bits"), answer(""));
@@ -360,6 +363,10 @@ mod tests {
         );
         assert_eq!(accept("permessage-deflate; server_max_window_bits=10"), answer("; server_max_window_bits=10"));
         assert_eq!(accept("permessage-deflate; server_max_window_bits=\"12\""), answer("; server_max_window_bits=12"));
+        assert_eq!(
+            accept(r#"permessage-deflate;server_max_window_bits = "1\2""#),
+            answer("; server_max_window_bits=12")
+        );
         assert_eq!(accept("permessage-deflate; server_max_window_bits=8, permessage-deflate"), answer(""));
         for wrong in [
             "",

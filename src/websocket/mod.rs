@@ -34,6 +34,7 @@ mod decoder;
 mod deflate;
 mod encoder;
 mod error;
+mod extensions;
 mod frame;
 mod handshake;
 mod mask;
