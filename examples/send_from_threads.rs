@@ -12,7 +12,7 @@ mod support;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use tiderace::codec::Lines;
-use tiderace::{Conn, Handle, Handler, Result, block_on};
+use tiderace::{Conn, Handle, Handler, Result};
 
 struct Front {
     jobs: Sender<(String, Handle<Lines>)>,
@@ -34,8 +34,8 @@ fn main() -> Result {
     thread::spawn(move || {
         for (line, peer) in to_do {
             let answer: String = line.chars().rev().collect();
-            // It waits while the peer has much to read already. `try_send` does not.
-            if let Err(error) = block_on(peer.send(answer)) {
+            // The thread sleeps while the peer has much to read already. `try_send` does not wait.
+            if let Err(error) = peer.feed_blocking(answer) {
                 println!("{} has not got its answer: {error}", peer.id());
             }
         }

@@ -354,6 +354,32 @@ fn one_server_has_streams_and_datagrams() {
 }
 
 #[test]
+fn datagram_sockets_of_all_cores_are_duplicated() {
+    for cores in CORES {
+        let server = Server::new().cores(cores).listen_udp("udp://127.0.0.1:0", || Echo).unwrap();
+        // On Linux each core has a socket of its own; elsewhere one core has the only one.
+        let expected = if cfg!(target_os = "linux") { cores } else { 1 };
+        assert_eq!(server.duplicate_listeners().unwrap()[0].len(), expected);
+        let old = Running::start(server);
+        let sockets: Vec<_> = (0..16).map(|_| client(&old)).collect();
+        sockets.iter().for_each(|socket| echoes(socket, b"to the old one"));
+        let duplicates = old.handle.duplicate_listeners().unwrap().remove(0);
+        assert_eq!(duplicates.len(), expected);
+        let handle = old.handle.clone();
+        old.stop(PATIENCE);
+        handle.duplicate_listeners().unwrap_err();
+        // They wait in the sockets, whichever these are.
+        sockets.iter().for_each(|socket| assert!(socket.send(b"to the new one").is_ok()));
+        let _new = Running::start(Server::new().cores(1).listen_udp(duplicates, || Echo).unwrap());
+        for socket in &sockets {
+            let mut answer = [0; 100];
+            let received = socket.recv(&mut answer).unwrap();
+            assert_eq!(&answer[..received], b"to the new one");
+        }
+    }
+}
+
+#[test]
 fn a_taken_port_and_a_wrong_address_are_refused() {
     let taken = StdSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

@@ -810,8 +810,11 @@ fn options_that_do_not_apply_are_refused_by_name() {
         assert!(!folder.path().join("options.sock").exists());
     }
     assert!(Server::new().listen(format!("{unix}?reuseport=true"), Raw, || Echo).is_err());
-    let of_connections: [(&str, Set); 2] =
-        [("backlog", |bind| bind.backlog(7)), ("max_connections", |bind| bind.max_connections(7))];
+    let of_connections: [(&str, Set); 3] = [
+        ("backlog", |bind| bind.backlog(7)),
+        ("max_connections", |bind| bind.max_connections(7)),
+        ("refusal", |bind| bind.refusal("not now\n")),
+    ];
     for (option, set) in of_streams.into_iter().take(3).chain(of_connections) {
         let bind = set(Bind::to("udp://127.0.0.1:0").unwrap());
         let error = Server::new().listen_udp(bind, || Deaf).unwrap_err();

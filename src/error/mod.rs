@@ -38,7 +38,7 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
-    /// Nobody could be reached there.
+    /// No connection to it could be opened.
     Connect {
         /// The address as it was given.
         address: String,

@@ -7,6 +7,7 @@ use socket2::{InterfaceIndexOrAddress, SockAddr, SockRef, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Weak};
 
 /// Datagrams that one system call moves, at most.
 pub(crate) const BATCH: usize = 32;
@@ -18,7 +19,8 @@ const LONGEST_V6: usize = 65_527;
 /// A UDP socket that never blocks.
 #[derive(Debug)]
 pub(crate) struct DatagramSocket {
-    fd: OwnedFd,
+    /// Shared with what duplicates it for other servers.
+    fd: Arc<OwnedFd>,
     family: Family,
     /// Whether the kernel tells of each datagram which address of this host was asked.
     tells_local: bool,
@@ -79,11 +81,17 @@ impl DatagramSocket {
         // A socket with one address answers from that, and is spared the work.
         let hears_all = bound.is_some_and(|bound| bound.ip().is_unspecified());
         let tells_local = hears_all && tell_local(fd.as_fd(), family)?;
-        Ok(DatagramSocket { fd, family, tells_local })
+        Ok(DatagramSocket { fd: Arc::new(fd), family, tells_local })
     }
 
-    pub(crate) fn try_clone(&self) -> io::Result<DatagramSocket> {
-        Ok(DatagramSocket { fd: self.fd.try_clone()?, ..*self })
+    /// The same descriptor once more. It is closed with the last of them.
+    pub(crate) fn share(&self) -> DatagramSocket {
+        DatagramSocket { fd: self.fd.clone(), ..*self }
+    }
+
+    /// Its descriptor, as long as it is open.
+    pub(crate) fn descriptor(&self) -> Weak<OwnedFd> {
+        Arc::downgrade(&self.fd)
     }
 
     pub(crate) fn socket(&self) -> SockRef<'_> {

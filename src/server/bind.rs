@@ -61,7 +61,7 @@ impl Bind {
     /// What of it listens for datagrams; with errors alike.
     pub(super) fn for_datagrams(mut self) -> Result<Bind, AddressError> {
         self.endpoint = self.endpoint.for_datagrams()?;
-        let of_server = self.max_connections.map(|_| "max_connections");
+        let of_server = self.max_connections.map(|_| "max_connections").or(self.refusal.as_ref().map(|_| "refusal"));
         let unfit = self.options.inapplicable_to_datagrams().or(of_server);
         unfit.map_or(Ok(self), |option| Err(AddressError::Inapplicable { option, to: "datagrams" }))
     }

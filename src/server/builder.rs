@@ -326,15 +326,15 @@ impl Server {
     }
 
     /// Duplicates of the descriptors of the listeners, as
-    /// [`ServerHandle::duplicate_listeners`] makes them of a server that runs. Where the kernel spreads connections over the
-    /// cores ([`Balance::Kernel`]), this opens the listeners of all of them, so their [number](Server::cores) is to be set
+    /// [`ServerHandle::duplicate_listeners`] makes them of a server that runs. Where the kernel spreads datagrams, or connections
+    /// ([`Balance::Kernel`]), over the cores, this opens the listeners of all of them, so their [number](Server::cores) is to be set
     /// before.
     ///
     /// # Errors
     /// When the system has no descriptor left.
     pub fn duplicate_listeners(&self) -> Result<Vec<Vec<OwnedFd>>> {
-        let cores = matches!(self.config.balance, Balance::Kernel).then(|| self.config.cores());
-        self.listening.iter().map(|listening| listening.duplicates(cores)).collect()
+        let (cores, by_kernel) = (self.config.cores(), matches!(self.config.balance, Balance::Kernel));
+        self.listening.iter().map(|listening| listening.duplicates(cores, by_kernel)).collect()
     }
 
     /// Serves until it is stopped by a [`handle`](Server::handle). This thread becomes the first core.

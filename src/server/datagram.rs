@@ -7,10 +7,11 @@ use crate::io::{Address, DatagramSocket, Endpoint, ListenOptions, Purpose, first
 pub(super) use crate::net::DatagramHandler;
 use crate::net::{UdpSocket, drive_datagrams};
 use crate::runtime::{Core, spawn_local};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Weak;
 use std::time::Duration;
 
 /// Begins to handle datagrams on a core.
@@ -22,8 +23,9 @@ pub(super) type Failed = Rc<Cell<Option<Error>>>;
 /// One `listen_udp` of a server.
 pub(super) struct DatagramListening {
     pub(super) address: Address,
-    /// At least one; several were made elsewhere, and are spread over the cores.
-    sockets: Vec<DatagramSocket>,
+    /// At least one. Those for more cores are added when the server begins, or when they are duplicated before that; several
+    /// that were made elsewhere are spread over the cores.
+    sockets: RefCell<Vec<DatagramSocket>>,
     /// How it was bound, if each core may have a socket of its own, and the kernel spreads peers over them.
     shared: Option<ListenOptions>,
     /// Makes what each core starts, with the number of this among the listeners of its server.
@@ -64,7 +66,22 @@ impl DatagramListening {
             }
         };
         let Some(first) = sockets.first() else { return Err(Error::msg("expected at least one socket to listen on")) };
-        Ok(DatagramListening { address: first.local_address()?.into(), sockets, shared, start })
+        let address = first.local_address()?.into();
+        Ok(DatagramListening { address, sockets: RefCell::new(sockets), shared, start })
+    }
+
+    /// The sockets: at least one for each core where more can be made for the same port.
+    fn sockets(&self, cores: usize) -> Result<RefMut<'_, Vec<DatagramSocket>>> {
+        let mut sockets = self.sockets.borrow_mut();
+        if let Some(options) = &self.shared {
+            while sockets.len() < cores {
+                let bound = sockets[0].local_address()?.into();
+                let another = DatagramSocket::bind_another(&bound, options);
+                let failed = |source| Error::Bind { address: self.address.to_string(), source };
+                sockets.push(another.map_err(failed)?);
+            }
+        }
+        Ok(sockets)
     }
 
     /// What core `index` of so many does of it, where it is the listener of that number.
@@ -74,19 +91,21 @@ impl DatagramListening {
         cores: usize,
         number: usize,
     ) -> Result<Vec<(StartDatagrams, DatagramSocket)>> {
-        let mine = self.sockets.iter().skip(index).step_by(cores).map(DatagramSocket::try_clone);
-        let another = self.shared.as_ref().filter(|_| index > 0).map(|options| {
-            let address = self.sockets[0].local_address()?.into();
-            DatagramSocket::bind_another(&address, options)
-        });
-        let sockets: io::Result<Vec<_>> = mine.chain(another).collect();
-        let sockets = sockets.map_err(|source| Error::Bind { address: self.address.to_string(), source })?;
+        let sockets: Vec<_> =
+            self.sockets(cores)?.iter().skip(index).step_by(cores).map(DatagramSocket::share).collect();
         Ok(sockets.into_iter().map(|socket| ((self.start)(number), socket)).collect())
     }
 
-    /// A duplicate of its first descriptor.
-    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
-        self.sockets[0].as_fd().try_clone_to_owned()
+    /// Duplicates of the descriptors that so many cores have.
+    pub(super) fn duplicates(&self, cores: usize) -> Result<Vec<OwnedFd>> {
+        let sockets = self.sockets(cores)?;
+        Ok(sockets.iter().map(|socket| socket.as_fd().try_clone_to_owned()).collect::<io::Result<_>>()?)
+    }
+
+    /// The descriptors, which the cores own.
+    pub(super) fn descriptors(&self) -> Vec<Weak<dyn AsFd + Send + Sync>> {
+        let sockets = self.sockets.borrow();
+        sockets.iter().map(|socket| socket.descriptor() as Weak<dyn AsFd + Send + Sync>).collect()
     }
 }
 

@@ -167,11 +167,11 @@ impl Listening {
         }
     }
 
-    /// Duplicates of its descriptors: one, or of streams that the kernel spreads over cores, one for each of those.
-    pub(super) fn duplicates(&self, cores: Option<usize>) -> Result<Vec<OwnedFd>> {
+    /// Duplicates of the sockets that so many cores listen on: of a listener for connections only if the kernel spreads these.
+    pub(super) fn duplicates(&self, cores: usize, by_kernel: bool) -> Result<Vec<OwnedFd>> {
         match self {
-            Listening::Streams(streams) => streams.duplicates(cores),
-            Listening::Datagrams(datagrams) => Ok(vec![datagrams.duplicate()?]),
+            Listening::Streams(streams) => streams.duplicates(if by_kernel { cores } else { 1 }),
+            Listening::Datagrams(datagrams) => datagrams.duplicates(cores),
         }
     }
 }
@@ -260,8 +260,8 @@ impl StreamListening {
         Ok(listeners.clone())
     }
 
-    fn duplicates(&self, cores: Option<usize>) -> Result<Vec<OwnedFd>> {
-        let listeners = self.listeners(cores.unwrap_or(1))?;
+    fn duplicates(&self, count: usize) -> Result<Vec<OwnedFd>> {
+        let listeners = self.listeners(count)?;
         let duplicates: io::Result<_> = listeners.iter().map(|one| one.as_fd().try_clone_to_owned()).collect();
         // The server that gets them may go on listening, and a peer that connects finds it by the file.
         if let Some(file) = self.file.take() {

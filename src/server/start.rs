@@ -108,9 +108,7 @@ fn parts(
                 for (index, parts) in parts.of_cores.iter_mut().enumerate() {
                     parts.datagrams.extend(datagrams.of_core(index, cores, number)?);
                 }
-                let duplicate: Arc<dyn AsFd + Send + Sync> = Arc::new(datagrams.duplicate()?);
-                parts.duplicable.push(Duplicable::new(vec![Arc::downgrade(&duplicate)]));
-                parts.of_cores[0].kept.push(duplicate);
+                parts.duplicable.push(Duplicable::new(datagrams.descriptors()));
                 parts.files.push(None);
                 continue;
             }

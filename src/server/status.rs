@@ -69,8 +69,8 @@ impl ServerHandle {
     }
 
     /// Duplicates of the descriptors of the listeners, in the order of the `listen`s, for another server, in this process or in
-    /// another: a [`Vec`] of them [is listened on](crate::Listen). There are several for one `listen` where each core has a
-    /// listener of its own. Of a `listen_udp` there is the first core's socket.
+    /// another: a [`Vec`] of them [is listened on](crate::Listen). There are several for one `listen` or `listen_udp`
+    /// where each core has a socket of its own.
     ///
     /// Each keeps its port open, also after this server has ended, and the file of a Unix socket is left to the receivers. A
     /// server that is replaced in this order loses no connection: the duplicates are made, the new server runs on them, and

@@ -18,7 +18,6 @@ use crate::runtime::{Core, Entered, Interrupt, PreparedCore, panic_message, spaw
 use futures_lite::future::zip;
 use std::any::Any;
 use std::cell::RefCell;
-use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,8 +31,6 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 pub(super) struct CoreParts {
     pub(super) streams: Vec<Part>,
     pub(super) datagrams: Vec<(StartDatagrams, DatagramSocket)>,
-    /// What is to be open for as long as the core runs.
-    pub(super) kept: Vec<Arc<dyn AsFd + Send + Sync>>,
 }
 
 /// One core's part of one `listen`.
@@ -126,7 +123,6 @@ impl Worker {
             ending.run(hooks).await;
             Ok(())
         })?;
-        drop(parts.kept);
         served?;
         std::mem::forget(stop_all);
         failed.take().map_or(Ok(()), Err)
