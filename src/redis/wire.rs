@@ -129,7 +129,7 @@ impl Wire {
     pub(super) fn send_and_forget<A: AsRef<[u8]>>(&self, arguments: &[A]) {
         let link = self.link.borrow().clone();
         if let Some(link) = link
-            && link.push_anyway(arguments).is_ok()
+            && link.push_from_handle(arguments).is_ok()
         {
             self.is_sent(&link, 1, State::Abandoned);
         }
@@ -180,7 +180,7 @@ impl Wire {
         requests.unsent_bytes = 0;
         for (key, bytes) in unsent {
             // Nothing is full or closed yet; should it be, the entry ends with the connection.
-            let _ = link.push_anyway(&Encoded(&bytes));
+            let _ = link.push_from_handle(&Encoded(&bytes));
             requests.sent.push_back(key);
         }
         link.flush_later();
