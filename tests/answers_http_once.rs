@@ -474,3 +474,94 @@ fn server_that_stops_waits_for_responders() {
     assert_eq!(read_to_end(&mut stream), b"in time");
     while told.next() != "closed here" {}
 }
+
+/// Leaves handshakes and pages to the test.
+#[cfg(feature = "websocket")]
+mod handshakes {
+    use super::*;
+    use support::websocket::{frame, open};
+    use tiderace::Handle;
+    use tiderace::websocket::{Accept, Message, SendError, WebSocket};
+
+    enum Asked {
+        Handshake(Handle<WebSocket>),
+        Page(Handle<WebSocket>, Responder),
+        Text(String),
+    }
+
+    struct Leaves(Sender<Asked>);
+
+    impl Handler for Leaves {
+        type Codec = WebSocket;
+
+        async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+            self.0.send(match message {
+                Message::Handshake(_) => Asked::Handshake(conn.handle()),
+                Message::Http(_) => Asked::Page(conn.handle(), conn.responder()?),
+                Message::Text(text) => Asked::Text(text.to_owned()),
+                _ => return Ok(()),
+            })?;
+            Ok(())
+        }
+    }
+
+    fn leaves() -> (Running, Events<Asked>) {
+        let (ask, asked) = events();
+        (serve(1, WebSocket::default().ask().with_http(), move || Leaves(ask.clone())), asked)
+    }
+
+    const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+
+    #[test]
+    fn handshake_may_be_answered_later_by_a_handle() {
+        let (server, asked) = leaves();
+        let stream = server.connect();
+        let opening = std::thread::spawn(move || open(stream, ""));
+        let Asked::Handshake(handle) = asked.next() else { panic!("a handshake") };
+        futures_lite::future::block_on(handle.send(Accept::new())).unwrap();
+        let mut stream = opening.join().unwrap();
+        stream.write_all(&frame(0x81, b"hi")).unwrap();
+        assert!(matches!(asked.next(), Asked::Text(text) if text == "hi"));
+    }
+
+    #[test]
+    fn handshake_holds_up_what_is_behind_it_and_may_be_refused_later() {
+        let (server, asked) = leaves();
+        let mut stream = server.connect();
+        stream.write_all(HANDSHAKE.repeat(2).as_bytes()).unwrap();
+        let Asked::Handshake(handle) = asked.next() else { panic!("a handshake") };
+        assert!(asked.is_quiet());
+        let no = Response::text("no").status(Status::FORBIDDEN);
+        futures_lite::future::block_on(handle.send(no.clone())).unwrap();
+        assert_eq!(answer(&mut stream), (403, "no".to_owned()));
+        // The next one is there without a word of the peer.
+        assert!(matches!(asked.next(), Asked::Handshake(_)));
+        futures_lite::future::block_on(handle.send(no)).unwrap();
+        assert_eq!(answer(&mut stream).0, 403);
+        let error = futures_lite::future::block_on(handle.send(Accept::new())).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&SendError::NoHandshake));
+    }
+
+    #[test]
+    fn page_beside_a_websocket_is_answered_by_its_responder_alone() {
+        let (server, asked) = leaves();
+        let mut stream = server.connect();
+        get(&mut stream, "/page");
+        stream.write_all(HANDSHAKE.as_bytes()).unwrap();
+        let Asked::Page(handle, responder) = asked.next() else { panic!("a page") };
+        let error = futures_lite::future::block_on(handle.send(Response::text("by a handle"))).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&SendError::Response(ResponseError::Handle)));
+        responder.respond(Response::text("a page")).unwrap();
+        assert_eq!(answer(&mut stream), (200, "a page".to_owned()));
+        let Asked::Handshake(handle) = asked.next() else { panic!("a handshake") };
+        handle.try_send(Accept::new()).unwrap();
+        assert!(head(&mut stream).starts_with("HTTP/1.1 101 "));
+        // The next page is forgotten.
+        let mut stream = server.connect();
+        get(&mut stream, "/page");
+        drop(asked.next());
+        assert_eq!(answer(&mut stream).0, 500);
+        assert!(read_to_end(&mut stream).is_empty());
+    }
+}
