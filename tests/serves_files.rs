@@ -501,6 +501,13 @@ fn compressed_file_beside_the_file_is_sent_where_it_is_taken() {
     assert_eq!(trial.ask("GET /a.txt", &format!("If-None-Match: {etag}\r\n")).status, 200);
     let part = trial.ask("GET /a.txt", "Accept-Encoding: gzip\r\nRange: bytes=-4\r\n");
     assert_eq!((part.text(), part.get("Content-Range")), ("gzip", Some("bytes 16-19/20")));
+    // What is said of the coding would be said of several parts together.
+    put(&trial.root(), "long.txt", vec![b'x'; 5000]);
+    put(&trial.root(), "long.txt.gz", vec![b'z'; 3000]);
+    let parts = "Range: bytes=0-0,2000-2000\r\n";
+    assert_eq!(trial.ask("GET /long.txt", parts).status, 206);
+    let whole = trial.ask("GET /long.txt", &format!("{parts}Accept-Encoding: gzip\r\n"));
+    assert_eq!((whole.status, whole.body.len(), whole.get("Content-Encoding")), (200, 3000, Some("gzip")));
     // One that is older than the file is not that of the file any more.
     let file = fs::File::options().write(true).open(trial.root().join("a.txt")).unwrap();
     file.set_modified(UNIX_EPOCH + CHANGED + Duration::from_secs(1)).unwrap();
@@ -540,6 +547,38 @@ fn begin(trial: &Trial) -> TcpStream {
     let head = String::from_utf8_lossy(&head);
     assert!(head.contains(&format!("\r\nContent-Length: {LONG}\r\n")), "{head}");
     stream
+}
+
+#[test]
+fn request_behind_a_file_waits_until_the_file_is_sent() {
+    let trial = trial(|files| files);
+    let mut stream = begin(&trial);
+    // The head was shorter than what has come of it and the body.
+    let mut rest = Vec::new();
+    while !rest.ends_with(b"0123456789") {
+        let mut piece = vec![0; 65_536];
+        let length = stream.read(&mut piece).unwrap();
+        assert!(length > 0, "the end behind {} bytes", rest.len());
+        rest.extend_from_slice(&piece[..length]);
+    }
+    let file = rest.iter().take_while(|byte| **byte == 7).count();
+    assert!(rest[file..].starts_with(b"HTTP/1.1 200 OK\r\n"), "nothing between");
+    assert!((LONG - 1000..LONG).contains(&file), "{file} bytes");
+}
+
+#[test]
+fn connection_that_is_to_close_closes_behind_the_file() {
+    let trial = trial(|files| files);
+    for request in [
+        "GET /a.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "GET /a.txt HTTP/1.0\r\n\r\n",
+        "GET /a.txt HTTP/1.1\r\nHost: h\r\nRange: bytes=0-\r\nConnection: close\r\n\r\n",
+    ] {
+        let mut stream = trial.server.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let all = String::from_utf8(read_to_end(&mut stream)).unwrap();
+        assert!(all.contains("\r\nConnection: close\r\n") && all.ends_with("\r\n\r\n0123456789"), "{all}");
+    }
 }
 
 #[test]

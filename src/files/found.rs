@@ -130,6 +130,8 @@ impl Settings {
         }
         let (status, parts) = match request.ranges(&current, length) {
             Ranges::Whole => (Status::OK, Parts::One(0..length)),
+            // The coding would be said of the parts together, which have none.
+            Ranges::Several(_) if is_gzip => (Status::OK, Parts::One(0..length)),
             Ranges::One(part) => {
                 fields.push(("Content-Range", content_range(&part, length)));
                 (Status::PARTIAL_CONTENT, Parts::One(part))
