@@ -634,6 +634,45 @@ fn codec_of_parts_serves_files_too() {
     }
 }
 
+#[test]
+fn file_that_a_handler_has_opened_is_sent_with_its_fields() {
+    struct Download(std::path::PathBuf);
+
+    impl Handler for Download {
+        type Codec = Http;
+
+        async fn on_message(&mut self, conn: &mut Conn<Http>, request: Request<'_>) -> Result {
+            let file = fs::File::open(self.0.join(request.path().trim_start_matches('/')))?;
+            let fields = [("Content-Disposition", "attachment"), ("Cache-Control", "private")];
+            tiderace::files::send(conn, &request, file, "application/x-own", &fields).await?;
+            Ok(())
+        }
+    }
+
+    let trial = trial(|files| files);
+    let root = trial.root();
+    let server = serve(1, Http::default(), move || Download(root.clone()));
+    let mut stream = server.connect();
+    let mut ask = |request: &str, fields: &str| {
+        stream.write_all(format!("{request} HTTP/1.1\r\nHost: h\r\n{fields}\r\n").as_bytes()).unwrap();
+        Answer::read(&mut stream, request.starts_with("HEAD"))
+    };
+    let whole = ask("GET /a.txt", "");
+    assert_eq!((whole.status, whole.text(), whole.get("Content-Type")), (200, "0123456789", Some("application/x-own")));
+    assert_eq!((whole.get("Content-Disposition"), whole.get("Cache-Control")), (Some("attachment"), Some("private")));
+    assert_eq!(ask("GET /a.txt", "Range: bytes=-1\r\n").text(), "9");
+    assert_eq!(ask("HEAD /a.txt", "").get("Content-Length"), Some("10"));
+    assert_eq!(ask("POST /a.txt", "").get("Allow"), Some("GET, HEAD"));
+    let etag = whole.get("ETag").unwrap();
+    let known = ask("GET /a.txt", &format!("If-None-Match: {etag}\r\n"));
+    assert_eq!(
+        (known.status, known.get("Content-Disposition"), known.get("Cache-Control")),
+        (304, None, Some("private"))
+    );
+    // A folder is none, and that is the handler's fault.
+    assert_eq!(ask("GET /sub", "").status, 500);
+}
+
 /// A page and its sockets have one port, and the page may be a file.
 #[cfg(feature = "websocket")]
 #[test]

@@ -1,17 +1,13 @@
-//! The file that a request is for, and the head of its response.
+//! The file that the path of a request names.
 
+use super::Files;
+use super::offer::{Fields, Found, Offer};
 use super::path::Wanted;
-use super::{Files, Settings};
-use crate::http::{
-    EntityTag, Precondition, Ranges, Request, Response, Status, Validators, content_range, unsatisfied_range,
-};
+use crate::http::{Request, Response, Status};
 use crate::io::Opened;
 use crate::runtime::spawn_blocking;
-use std::fs::{File, Metadata};
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 
 /// How a request is answered.
 #[derive(Debug)]
@@ -24,33 +20,12 @@ pub(super) enum Answer {
     File(Found),
 }
 
-/// A file, and what of it is to be sent.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) file: File,
-    pub(super) metadata: Metadata,
-    pub(super) media_type: String,
-    pub(super) status: Status,
-    pub(super) current: Validators,
-    /// The other fields of its head.
-    pub(super) fields: Vec<(&'static str, String)>,
-    pub(super) parts: Parts,
-}
-
-#[derive(Debug)]
-pub(super) enum Parts {
-    One(Range<u64>),
-    /// Each with its own head, as `multipart/byteranges`.
-    Several(Vec<Range<u64>>),
-}
-
 impl Files {
     /// Finds out how a request for a path is answered. What can be wrong with it is looked at before its conditions (RFC 9110,
     /// section 13.2.1).
     pub(super) async fn answer(&self, request: &Request<'_>, path: &str) -> Answer {
-        if !matches!(request.method(), "GET" | "HEAD") {
-            let status = Status::METHOD_NOT_ALLOWED;
-            return Answer::Head(Response::text(status.reason()).status(status).header("Allow", "GET, HEAD"));
+        if let Some(refused) = not_allowed(request) {
+            return refused;
         }
         match self.find(request, path).await {
             Ok(answer) => answer,
@@ -76,13 +51,22 @@ impl Files {
             return Err(Status::NOT_FOUND);
         }
         let media_type = media_type(&name);
+        let offer =
+            |opened: Opened| Offer { opened, media_type, is_gzip: false, kept: self.kept(), others: Vec::new() };
         if self.settings.precompressed && request.prefers_encoding("gzip") {
             name.extend_from_slice(b".gz");
             if let Some(compressed) = self.open(&name).await.ok().filter(|other| is_no_older(other, &opened)) {
-                return Ok(self.settings.respond(request, compressed, media_type, true));
+                return Ok(Offer { is_gzip: true, ..offer(compressed) }.answer(request));
             }
         }
-        Ok(self.settings.respond(request, opened, media_type, false))
+        Ok(offer(opened).answer(request))
+    }
+
+    /// The fields of the settings.
+    fn kept(&self) -> Fields {
+        let vary = self.settings.precompressed.then(|| ("Vary", "Accept-Encoding".to_owned()));
+        let cache_control = self.settings.cache_control.clone().map(|value| ("Cache-Control", value));
+        vary.into_iter().chain(cache_control).collect()
     }
 
     /// On this core if that is at once, and on another thread if it is not.
@@ -98,79 +82,17 @@ impl Files {
     }
 }
 
+pub(super) fn not_allowed(request: &Request<'_>) -> Option<Answer> {
+    if matches!(request.method(), "GET" | "HEAD") {
+        return None;
+    }
+    let status = Status::METHOD_NOT_ALLOWED;
+    Some(Answer::Head(Response::text(status.reason()).status(status).header("Allow", "GET, HEAD")))
+}
+
 fn is_no_older(compressed: &Opened, plain: &Opened) -> bool {
     let changed = |opened: &Opened| (opened.metadata.mtime(), opened.metadata.mtime_nsec());
     compressed.metadata.is_file() && changed(compressed) >= changed(plain)
-}
-
-impl Settings {
-    fn respond(&self, request: &Request<'_>, opened: Opened, media_type: String, is_gzip: bool) -> Answer {
-        let Opened { file, metadata } = opened;
-        let length = metadata.len();
-        let etag = etag(&metadata, is_gzip);
-        let mut current = Validators::new().etag(etag.clone());
-        if let Ok(time) = metadata.modified() {
-            current = current.last_modified(time);
-        }
-        let mut fields = Vec::new();
-        if let Some(value) = &self.cache_control {
-            fields.push(("Cache-Control", value.clone()));
-        }
-        if self.precompressed {
-            fields.push(("Vary", "Accept-Encoding".to_owned()));
-        }
-        match request.precondition(Some(&current)) {
-            Precondition::Met => {}
-            // It has what the 200 would have of certain fields, and no others (RFC 9110, section 15.4.5).
-            Precondition::NotModified => {
-                fields.push(("ETag", etag.to_string()));
-                return Answer::Head(with_fields(Response::new(Status::NOT_MODIFIED), &fields));
-            }
-            Precondition::Failed => return Answer::Refused(Status::PRECONDITION_FAILED),
-        }
-        let (status, parts) = match request.ranges(&current, length) {
-            Ranges::Whole => (Status::OK, Parts::One(0..length)),
-            // The coding would be said of the parts together, which have none.
-            Ranges::Several(_) if is_gzip => (Status::OK, Parts::One(0..length)),
-            Ranges::One(part) => {
-                fields.push(("Content-Range", content_range(&part, length)));
-                (Status::PARTIAL_CONTENT, Parts::One(part))
-            }
-            Ranges::Several(parts) => (Status::PARTIAL_CONTENT, Parts::Several(parts)),
-            Ranges::Unsatisfiable => {
-                let status = Status::RANGE_NOT_SATISFIABLE;
-                let response = Response::text(status.reason()).status(status);
-                return Answer::Head(response.header("Content-Range", &unsatisfied_range(length)));
-            }
-        };
-        if is_gzip {
-            fields.push(("Content-Encoding", "gzip".to_owned()));
-        }
-        fields.push(("Accept-Ranges", "bytes".to_owned()));
-        // A browser is not to guess another type from the bytes.
-        fields.push(("X-Content-Type-Options", "nosniff".to_owned()));
-        Answer::File(Found { file, metadata, media_type, status, current, fields, parts })
-    }
-}
-
-pub(super) fn with_fields<'a>(response: Response<'a>, fields: &[(&'static str, String)]) -> Response<'a> {
-    fields.iter().fold(response, |response, (name, value)| response.header(name, value))
-}
-
-/// A change that follows another as closely as this might bear the same time: the clock of most file systems moves with the
-/// kernel's ticks, and that of some in seconds.
-const TICK: Duration = Duration::from_millis(20);
-const COARSE: Duration = Duration::from_secs(2);
-
-/// Of the length and the time of the last change; weak while another change might have the same (RFC 9110, section 8.8.1).
-fn etag(metadata: &Metadata, is_gzip: bool) -> EntityTag {
-    let (seconds, nanos) = (metadata.mtime(), metadata.mtime_nsec());
-    let suffix = if is_gzip { "-gz" } else { "" };
-    let etag = EntityTag::new(format!("{:x}-{seconds:x}.{nanos:x}{suffix}", metadata.len()));
-    let etag = etag.expect("digits and a few signs");
-    let margin = if nanos == 0 { COARSE } else { TICK };
-    let age = metadata.modified().ok().and_then(|time| crate::io::wall_time().duration_since(time).ok());
-    if age.is_some_and(|age| age > margin) { etag } else { etag.weak() }
 }
 
 /// To the same path with a slash at its end, so that links of the page are relative to the folder.

@@ -23,14 +23,17 @@
 //! ```
 
 mod found;
+mod offer;
 mod path;
 mod send;
 
 use crate::codec::{Codec, Encoder};
 use crate::http::{Chunk, Request, Response, Status};
-use crate::io::Folder;
+use crate::io::{Folder, Opened};
 use crate::{Conn, Result};
 use found::Answer;
+use offer::Offer;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -204,4 +207,58 @@ impl Files {
         })
         .await
     }
+}
+
+/// What the head of a 304 has of that of the 200, besides `Date` and `ETag` (RFC 9110, section 15.4.5).
+const KEPT: [&str; 4] = ["cache-control", "content-location", "expires", "vary"];
+
+/// Answers a request with a file that the caller has opened: a download that was paid for, or what was made for this peer.
+/// Methods, [conditions](Request::precondition) and [ranges](Request::ranges) are minded as [`Files`] does. `fields` are added to the
+/// head; to that of a `304`, those of them that it is to have. Text of the type should say its `charset`.
+///
+/// # Errors
+/// Those of [`Conn::send`] and [`Conn::send_file`], and [`InvalidInput`](io::ErrorKind::InvalidInput) for what is no regular file. The
+/// connection is to be closed then, as it is when a handler returns them.
+///
+/// # Cancel safety
+/// Not safe: a part of the response may have been sent.
+///
+/// ```
+/// use std::fs::File;
+/// use tiderace::files::send;
+/// use tiderace::http::{Http, Request};
+/// use tiderace::{Conn, Result};
+///
+/// async fn invoice(conn: &mut Conn<Http>, request: &Request<'_>, path: &str) -> Result {
+///     let fields = [("Content-Disposition", "attachment; filename=\"invoice.pdf\""), ("Cache-Control", "private")];
+///     send(conn, request, File::open(path)?, "application/pdf", &fields).await?;
+///     Ok(())
+/// }
+/// ```
+pub async fn send<C>(
+    conn: &mut Conn<C>,
+    request: &Request<'_>,
+    file: File,
+    media_type: &str,
+    fields: &[(&'static str, &str)],
+) -> Result<Served>
+where
+    C: Codec,
+    C::Encoder: for<'a> Encoder<Response<'a>> + for<'a> Encoder<Chunk<'a>>,
+{
+    Box::pin(async {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(
+                io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file, found another kind").into()
+            );
+        }
+        let fields = fields.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let (kept, others) = fields.partition(|(name, _)| KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept)));
+        let (opened, media_type) = (Opened { file, metadata }, media_type.to_owned());
+        let offer = Offer { opened, media_type, is_gzip: false, kept, others };
+        let answer = found::not_allowed(request).unwrap_or_else(|| offer.answer(request));
+        send::send(conn, request, answer).await
+    })
+    .await
 }

@@ -1,7 +1,8 @@
 //! How a file's response goes out: a head that says the length, and the kernel sends the rest.
 
 use super::Served;
-use super::found::{Answer, Found, Parts, with_fields};
+use super::found::Answer;
+use super::offer::{Found, Parts, with_fields};
 use crate::codec::{Codec, Encoder};
 use crate::http::{Chunk, Request, Response, content_range};
 use crate::{Conn, Result};
