@@ -25,6 +25,10 @@ pub(crate) const CLOSE: Duration = Duration::from_secs(5);
 /// minute by default, as nginx does (`lingering_time`).
 pub(crate) const LINGER: u32 = 6;
 
+/// Bytes that a closing connection throws away before it is read from no more: a refused upload of most sizes still ends, so that its
+/// peer comes to read why it was refused, and one that only sends cannot keep a core busy.
+pub(crate) const LINGER_BYTES: usize = 32 * 1024 * 1024;
+
 /// How long it may take to connect: past three retransmissions of a SYN (RFC 6298: after 1, 3 and 7 seconds), and the
 /// fourth.
 pub(crate) const CONNECT: Duration = Duration::from_secs(30);

@@ -11,12 +11,12 @@ use std::time::Duration;
 use support::websocket::frame;
 use support::*;
 use tiderace::codec::{Codec, Decoder, Input};
-use tiderace::http::{Response, Status};
+use tiderace::http::{Response, ResponseError, Status};
 use tiderace::websocket::{
-    Accept, Close, CloseCode, Deflate, Fragment, HandshakeError, Message, Ping, Prepared, SendError, WebSocket,
-    WebSocketConnector, WebSocketError,
+    Accept, Close, CloseCode, Deflate, Fragment, HandshakeError, Message, Outgoing, Ping, Prepared, SendError,
+    WebSocket, WebSocketConnector, WebSocketError,
 };
-use tiderace::{CloseReason, Conn, Error, Group, Handler, Result, Server, block_on};
+use tiderace::{CloseReason, Conn, Error, Group, Handle, Handler, Result, Server, block_on};
 use tungstenite::protocol::frame::coding::CloseCode as TheirCode;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message as Theirs, WebSocket as TheirSocket};
@@ -768,7 +768,10 @@ fn what_is_compressed_wrongly_or_too_well_is_refused() {
     let mut bomb = flate2_of(&vec![0; 101_000]);
     for (frames, code) in [
         (frame(0xc2, &std::mem::take(&mut bomb)), 1009),
-        (frame(0xc1, b"\xff\xff\xff\xff"), 1002),
+        (frame(0xc1, b"\xff\xff\xff\xff"), 1007),
+        ([frame(0x42, b"\xff\xff"), frame(0x80, b"\xff\xff")].concat(), 1007),
+        // It ends within a block.
+        (frame(0xc2, b"\x00\x05\x00\xfa\xff"), 1007),
         (frame(0xc1, &flate2_of(b"\xff\xfe")), 1007),
         ([frame(0x41, &flate2_of(b"abc")), frame(0xc0, b"")].concat(), 1002),
     ] {
@@ -834,4 +837,340 @@ fn a_peer_that_pings_and_does_not_read_is_not_read_either() {
         assert!(sent < 100 << 20, "{sent} bytes were taken, and none of the answers");
     }
     echoes(&mut client(&server), Theirs::text("still here"));
+}
+
+/// Leaves handshakes to the test, and says what opens.
+struct Porter {
+    asks: Sender<(String, Handle<WebSocket>)>,
+    tells: Sender<String>,
+    pauses: bool,
+}
+
+impl Handler for Porter {
+    type Codec = WebSocket;
+
+    async fn on_open(&mut self, conn: &mut Conn<WebSocket>) -> Result {
+        let handshake = conn.handshake().expect("a server's connection is opened by a request");
+        let request = handshake.request();
+        let cookies: Vec<_> = request.cookies().map(|(name, value)| format!("{name}={value}")).collect();
+        self.tells.send(format!("open {} {}", request.target(), cookies.join(" ")))?;
+        conn.resume();
+        conn.send("welcome").await
+    }
+
+    async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+        assert!(conn.handshake().is_none(), "a request is kept only as long as on_open runs");
+        match message {
+            Message::Handshake(request) => {
+                if self.pauses {
+                    conn.pause();
+                }
+                self.asks.send((request.target().to_owned(), conn.handle()))?;
+                Ok(())
+            }
+            Message::Http(request) => conn.send(&Response::text(request.path())).await,
+            Message::Text(text) => conn.send(text).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_a_handshake_through_a_handle_opens_the_connection() {
+    for pauses in [false, true] {
+        let ((asks, asked), (tells, told)) = (events(), events());
+        let server = serve(1, WebSocket::default().ask().with_http(), move || Porter {
+            asks: asks.clone(),
+            tells: tells.clone(),
+            pauses,
+        });
+        let mut stream = server.connect();
+        let request = handshake(&format!("{RIGHT}Cookie: a=b\r\n"));
+        stream.write_all(request.as_bytes()).unwrap();
+        let (target, handle) = asked.next();
+        assert_eq!(target, "/chat?a=b");
+        // Nothing else comes from the peer: the answer alone wakes the connection.
+        handle.try_send(Accept::new()).unwrap();
+        assert_eq!(told.next(), "open /chat?a=b a=b");
+        let (mut stream, head) = websocket::ask(stream, "");
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let mut welcome = [0; 9];
+        stream.read_exact(&mut welcome).unwrap();
+        assert_eq!(&welcome, b"\x81\x07welcome");
+        stream.write_all(&frame(0x81, b"hello")).unwrap();
+        let mut hello = [0; 7];
+        stream.read_exact(&mut hello).unwrap();
+        assert_eq!(&hello, b"\x81\x05hello");
+    }
+}
+
+#[test]
+fn what_a_handshake_leaves_is_not_for_the_next_request() {
+    let ((asks, asked), (tells, told)) = (events(), events());
+    let server = serve(1, WebSocket::default().ask().with_http(), move || Porter {
+        asks: asks.clone(),
+        tells: tells.clone(),
+        pauses: false,
+    });
+    let mut stream = server.connect();
+    stream.write_all(handshake(RIGHT).as_bytes()).unwrap();
+    let (_, handle) = asked.next();
+    handle.try_send(Response::new(Status::UNAUTHORIZED)).unwrap();
+    let (stream, head) = websocket::ask(stream, "GET /page HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 401 "), "{head}");
+    let (mut stream, head) = websocket::ask(stream, "");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let mut body = [0; 5];
+    stream.read_exact(&mut body).unwrap();
+    assert_eq!(&body, b"/page");
+    // An answer that comes too late answers nothing.
+    handle.try_send(Accept::new()).unwrap();
+    let (mut stream, head) = websocket::ask(stream, "GET /more HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    stream.read_exact(&mut body).unwrap();
+    stream.write_all(handshake(&format!("{RIGHT}Cookie: a=c\r\n")).replace("/chat", "/other").as_bytes()).unwrap();
+    asked.next().1.try_send(Accept::new()).unwrap();
+    assert_eq!(told.next(), "open /other?a=b a=c");
+}
+
+#[test]
+fn the_request_can_be_read_in_on_open_where_the_library_accepts() {
+    let ((asks, _asked), (tells, told)) = (events(), events());
+    let server =
+        serve(1, WebSocket::default(), move || Porter { asks: asks.clone(), tells: tells.clone(), pauses: false });
+    // With a body, which a handshake may have, and which is no part of the first frame.
+    let request = handshake(&format!("{RIGHT}Cookie: x=y; z=1\r\nContent-Length: 4\r\n"));
+    let (mut stream, head) = ask(&server, &format!("{request}body"));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(told.next(), "open /chat?a=b x=y z=1");
+    stream.write_all(&frame(0x81, b"hello")).unwrap();
+    let mut back = [0; 9 + 7];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"\x81\x07welcome\x81\x05hello");
+}
+
+/// Accepts with a cookie, when it has tried what cannot be accepted with.
+struct Baker;
+
+impl Handler for Baker {
+    type Codec = WebSocket;
+
+    async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+        let Message::Handshake(_) = message else { return Ok(()) };
+        for (name, value) in [
+            ("Set Cookie", "a=b"),
+            ("Set-Cookie", "a=b\r\nX: y"),
+            ("upgrade", "h2c"),
+            ("Connection", "close"),
+            ("Content-Length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("Sec-WebSocket-Protocol", "chat"),
+            ("sec-websocket-extensions", "permessage-deflate"),
+        ] {
+            let error = conn.send(&Accept::new().header(name, value)).await.unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&SendError::Response(ResponseError::Field)), "{name}");
+        }
+        conn.send(&Accept::new().header("Set-Cookie", "a=b; Secure").header("Set-Cookie", "c=d")).await
+    }
+}
+
+#[test]
+fn fields_of_the_answer_to_a_handshake_are_the_handlers_and_the_codecs() {
+    let server = serve(1, WebSocket::default().ask().header("X-Served-By", "1"), || Baker);
+    let (_, head) = ask(&server, &handshake(RIGHT));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    for line in ["Set-Cookie: a=b; Secure", "Set-Cookie: c=d", "X-Served-By: 1"] {
+        assert_eq!(head.lines().filter(|other| *other == line).count(), 1, "{line}: {head}");
+    }
+    assert_eq!(head.matches("Upgrade: ").count(), 1, "{head}");
+    let (server, _told) = echo(WebSocket::default().header("X-Served-By", "2"));
+    let (_, head) = ask(&server, &handshake(RIGHT));
+    assert!(head.contains("\r\nX-Served-By: 2\r\n"), "{head}");
+    let wrong = std::panic::catch_unwind(|| WebSocket::default().header("Connection", "close"));
+    assert!(wrong.is_err());
+}
+
+#[test]
+fn control_frames_have_their_full_length_however_short_messages_are_to_be() {
+    for max in [0, 16] {
+        let codec = WebSocket::default().max_message(max).max_frame(max);
+        let (server, _told) = echo(codec);
+        let mut stream = open(&server);
+        let ping = frame(0x89, &[b'p'; 125]);
+        // In two pieces, because what waits for its end is what a limit could be too short for.
+        stream.write_all(&ping[..100]).unwrap();
+        stream.write_all(&ping[100..]).unwrap();
+        let mut pong = [0; 127];
+        stream.read_exact(&mut pong).unwrap();
+        assert_eq!(pong[..], [&[0x8a, 125][..], &[b'p'; 125]].concat());
+        stream.write_all(&frame(0x82, &[0; 17])).unwrap();
+        let all = read_to_end(&mut stream);
+        assert_eq!((all[0], u16::from_be_bytes([all[2], all[3]])), (0x88, 1009));
+    }
+}
+
+#[test]
+fn a_message_has_its_time_from_its_first_fragment_to_its_last() {
+    let (sender, told) = events();
+    let server = Server::new().cores(1).message_timeout(Duration::from_millis(300));
+    let server = server.listen("tcp://127.0.0.1:0", WebSocket::default(), move || Echo(sender.clone())).unwrap();
+    let server = Running::start(server);
+    let mut stream = open(&server);
+    let mut writer = stream.try_clone().unwrap();
+    // Each fragment comes soon, and pings come in between; the last fragment never does.
+    let fragments = std::thread::spawn(move || {
+        let mut first = 0x02;
+        while writer.write_all(&[frame(first, b"x"), frame(0x89, b"")].concat()).is_ok() {
+            first = 0x00;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let all = read_to_end(&mut stream);
+    let close = &all[all.len() - 4..];
+    assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1008), "{all:x?}");
+    assert!(told.next().starts_with("timeout: "));
+    drop(stream);
+    fragments.join().unwrap();
+}
+
+#[test]
+fn a_peer_that_pings_too_much_is_not_read_for_ever() {
+    let (server, told) = echo(WebSocket::default());
+    let mut stream = open(&server);
+    stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let pings = vec![frame(0x89, &[b'x'; 125]); 1_000].concat();
+    let mut sent = 0_usize;
+    // It is closed for the number of its pings; what it sends from then on is thrown away, and not for ever.
+    while let Ok(n) = stream.write(&pings) {
+        sent += n;
+        assert!(sent < 100 << 20, "{sent} bytes were taken");
+    }
+    assert!(told.next().contains("control frames a second"));
+}
+
+/// Sends compressed and plain messages, whatever their lengths.
+struct Packer;
+
+impl Handler for Packer {
+    type Codec = WebSocket;
+
+    async fn on_message(&mut self, conn: &mut Conn<WebSocket>, message: Message<'_>) -> Result {
+        let long = "long ".repeat(1_000);
+        match message {
+            Message::Text("compressed") => conn.send(&Outgoing::text("short").compressed()).await,
+            Message::Text("plain") => conn.send(&Outgoing::binary(long.as_bytes()).plain()).await,
+            Message::Text("as ever") => {
+                conn.send(&Outgoing::text("short")).await?;
+                conn.send(&Outgoing::text(&long)).await
+            }
+            Message::Text("fragments") => {
+                let parts = [long.as_bytes(), b"", b"middle"];
+                conn.send(&Fragment::text(parts[0]).compressed()).await?;
+                conn.send(&Fragment::more(parts[1])).await?;
+                conn.send(&Ping(b"between")).await?;
+                let error = conn.send(&Outgoing::text("between").compressed()).await.unwrap_err();
+                assert_eq!(error.downcast_ref(), Some(&SendError::Fragment));
+                conn.send(&Fragment::more(parts[2])).await?;
+                conn.send(&Fragment::last(b"")).await?;
+                conn.send(&Fragment::binary(b"plain").compressed()).await?;
+                conn.send(&Fragment::last(b" no more")).await?;
+                conn.send(&Fragment::binary(&long.as_bytes()[..10])).await?;
+                conn.send(&Fragment::last(b"")).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first byte and the payload of the frame that comes next.
+fn next_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let length = match head[1] {
+        126 => {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            usize::from(u16::from_be_bytes(length))
+        }
+        short => usize::from(short),
+    };
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).unwrap();
+    (head[0], payload)
+}
+
+/// What a message was compressed from.
+fn inflated(context: &mut flate2::Decompress, payload: &[u8]) -> Vec<u8> {
+    let (payload, mut message) = ([payload, &[0, 0, 0xff, 0xff]].concat(), Vec::with_capacity(100_000));
+    context.decompress_vec(&payload, &mut message, flate2::FlushDecompress::Sync).unwrap();
+    message
+}
+
+#[test]
+fn each_message_says_whether_it_is_compressed() {
+    let long = "long ".repeat(1_000);
+    for deflate in [Deflate::default(), Deflate::default().keep_contexts(), Deflate::default().keep_sending_context()] {
+        let server = serve(1, WebSocket::default().compress(deflate), || Packer);
+        let asked = format!("{RIGHT}Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        let (mut stream, head) = ask(&server, &handshake(&asked));
+        let keeps = !head.contains("server_no_context_takeover");
+        let mut context = flate2::Decompress::new(false);
+        let mut take = |payload: &[u8]| {
+            let message = inflated(&mut context, payload);
+            if !keeps {
+                context.reset(false);
+            }
+            message
+        };
+        let tell = |stream: &mut TcpStream, what: &str| stream.write_all(&frame(0x81, what.as_bytes())).unwrap();
+        tell(&mut stream, "compressed");
+        let (first, payload) = next_frame(&mut stream);
+        assert_eq!((first, take(&payload)), (0xc1, b"short".to_vec()));
+        tell(&mut stream, "plain");
+        assert_eq!(next_frame(&mut stream), (0x82, long.as_bytes().to_vec()));
+        tell(&mut stream, "as ever");
+        assert_eq!(next_frame(&mut stream), (0x81, b"short".to_vec()));
+        let (first, payload) = next_frame(&mut stream);
+        assert_eq!((first, take(&payload)), (0xc1, long.as_bytes().to_vec()));
+        for _ in 0..2 {
+            tell(&mut stream, "fragments");
+            let frames: Vec<_> = (0..9).map(|_| next_frame(&mut stream)).collect();
+            let firsts: Vec<u8> = frames.iter().map(|(first, _)| *first).collect();
+            // Only the first frame of a message says that it is compressed.
+            assert_eq!(firsts, [0x41, 0x00, 0x89, 0x00, 0x80, 0x42, 0x80, 0x02, 0x80]);
+            assert!(frames[0].1.len() < 100);
+            let whole = |parts: &[usize]| parts.iter().flat_map(|i| frames[*i].1.clone()).collect::<Vec<u8>>();
+            assert_eq!(take(&whole(&[0, 1, 3, 4])), format!("{long}middle").into_bytes());
+            assert_eq!(take(&whole(&[5, 6])), b"plain no more");
+            assert_eq!(whole(&[7, 8]), b"long long ");
+        }
+    }
+    // A peer that cannot inflate is sent everything as it is.
+    let server = serve(1, WebSocket::default().compress(Deflate::default()), || Packer);
+    let (mut stream, _) = ask(&server, &handshake(RIGHT));
+    stream.write_all(&[frame(0x81, b"compressed"), frame(0x81, b"fragments")].concat()).unwrap();
+    assert_eq!(next_frame(&mut stream), (0x81, b"short".to_vec()));
+    assert_eq!(next_frame(&mut stream), (0x01, long.into_bytes()));
+}
+
+#[test]
+fn windows_of_the_peer_hold_for_what_it_sends() {
+    let narrow = Deflate::default().keep_contexts().peer_window_bits(9).threshold(0);
+    let (server, _told) = echo(WebSocket::default().compress(narrow.clone()));
+    block_on(async {
+        for client in [narrow.clone(), Deflate::default().keep_contexts().threshold(0)] {
+            let connector = WebSocketConnector::new(&format!("ws://{}/", server.address)).unwrap();
+            let limits = WebSocket::default().compress(client);
+            let mut socket = connector.limits(&limits).connect().await.unwrap().framed();
+            assert!(matches!(socket.next().await.unwrap(), Some(Message::Text("welcome"))));
+            for round in 0..20 {
+                // What repeats lies nearer than a narrow window, and farther.
+                for distance in [100, 400, 600, 40_000] {
+                    let bytes = noise(round, distance).repeat(2);
+                    socket.send(&bytes).await.unwrap();
+                    assert!(matches!(socket.next().await.unwrap(), Some(Message::Binary(back)) if back == bytes));
+                }
+            }
+        }
+    });
 }

@@ -155,7 +155,8 @@ pub trait Decoder {
         true
     }
 
-    /// Whether the handshake was made just now: asked after each answer, and said once.
+    /// Whether the handshake was made just now: asked after each answer, and said once. It is asked again when `on_open` has returned,
+    /// so that a protocol can drop what only that needs.
     #[inline]
     fn has_opened(&mut self) -> bool {
         false

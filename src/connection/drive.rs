@@ -143,6 +143,11 @@ impl<H: Handler> Session<H> {
             if self.port().has(REQUESTS) {
                 self.requests().await?;
             }
+            if self.decoder.has_answer() {
+                // A message from elsewhere, such as the answer to a handshake, changes what the protocol has to say.
+                (self.conn.behind, self.conn.beyond) = (0, self.port().unhandled() as u32);
+                self.answer().await?;
+            }
             if !self.port().has(Flag::PAUSED) {
                 if let Some(mut ring) = self.port().take_ring() {
                     // Not a method, which would be a future within this one, entered and left for every batch.
@@ -243,7 +248,7 @@ impl<H: Handler> Session<H> {
             // A failed write makes room, too: nothing is answered any more, and what has arrived is still handled.
             let _ = poll_fn(|cx| self.port().poll_room_for_answer(cx, urgent)).await;
         }
-        if self.decoder.has_opened() {
+        while self.decoder.has_opened() {
             // Those were for the protocol of the handshake.
             self.port().set_patience(Patience::default());
             if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) {

@@ -27,7 +27,7 @@ impl Place {
 }
 
 /// What a head says, by places in its bytes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     pub(super) method: Method,
     pub(super) target: Place,

@@ -70,6 +70,8 @@ pub use types::FieldError;
 pub use write::ResponseEncoder;
 
 #[cfg(feature = "websocket")]
+pub(crate) use request::KeptRequest;
+#[cfg(feature = "websocket")]
 pub(crate) use responder::sealed::Sealed;
 #[cfg(feature = "websocket")]
 pub(crate) use response::{is_field_value, is_token};

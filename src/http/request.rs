@@ -188,6 +188,30 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A request that outlives the buffer that it has come in, without its body.
+#[cfg(feature = "websocket")]
+#[derive(Debug)]
+pub(crate) struct KeptRequest {
+    head: Head,
+    bytes: Box<[u8]>,
+}
+
+#[cfg(feature = "websocket")]
+impl Request<'_> {
+    pub(crate) fn keep(&self) -> KeptRequest {
+        let ends = self.head.fields.iter().map(|(_, value)| value.range().end);
+        let end = ends.fold(self.head.target.range().end, usize::max);
+        KeptRequest { head: self.head.clone(), bytes: self.bytes[..end].into() }
+    }
+}
+
+#[cfg(feature = "websocket")]
+impl KeptRequest {
+    pub(crate) fn request(&self) -> Request<'_> {
+        Request::new(&self.head, &self.bytes, &[], &[])
+    }
+}
+
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")

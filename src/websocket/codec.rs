@@ -3,7 +3,7 @@
 use super::decoder::WebSocketDecoder;
 use super::encoder::WebSocketEncoder;
 use super::shared::{Role, Shared};
-use super::{Deflate, Negotiated};
+use super::{Deflate, Negotiated, handshake};
 use crate::codec::{Codec, Patience};
 use crate::http::Http;
 use crate::limits;
@@ -30,6 +30,8 @@ pub(super) struct Config {
     pub(super) protocols: Vec<String>,
     pub(super) origins: Option<Vec<String>>,
     pub(super) same_origin: bool,
+    /// Of every `101`, as they are written.
+    pub(super) fields: String,
     pub(super) shows_controls: bool,
     pub(super) shows_http: bool,
     pub(super) asks: bool,
@@ -47,6 +49,7 @@ impl Default for WebSocket {
             protocols: Vec::new(),
             origins: None,
             same_origin: false,
+            fields: String::new(),
             shows_controls: false,
             shows_http: false,
             asks: false,
@@ -115,6 +118,17 @@ impl WebSocket {
     /// ```
     pub fn same_origin(self) -> WebSocket {
         self.set(|config| config.same_origin = true)
+    }
+
+    /// Adds a field to the `101` that answers every handshake. What depends on the request, such as a cookie, is
+    /// [`Accept::header`](super::Accept::header)'s.
+    ///
+    /// # Panics
+    /// If the name is none, or is that of a field of the handshake itself, or if the value would break out of its line.
+    pub fn header(self, name: &str, value: &str) -> WebSocket {
+        let line = handshake::field_line(name, value);
+        let line = line.unwrap_or_else(|| panic!("expected a field that a 101 may have, found {name:?}: {value:?}"));
+        self.set(|config| config.fields += &line)
     }
 
     /// Compresses messages that are long enough, with peers that can (RFC 7692). Default: no. It costs processor time, and

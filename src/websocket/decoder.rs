@@ -1,12 +1,14 @@
 //! The receiving half: what has come becomes messages, and what the library answers by itself.
 
+use super::answers::Answer;
 use super::assembly::Assembly;
 use super::frame::{self, Header, Opcode, Rules};
-use super::handshake::{self, Asked, Outcome};
+use super::handshake::{self, Outcome};
 use super::shared::{Phase, Role, Shared};
+use super::state::{Rare, State};
 use super::{Close, CloseCode, Message, WebSocketError, mask};
 use crate::codec::{Busy, Decoder, Farewell, Input, Output, Step};
-use crate::http::{RequestDecoder, Response, Status};
+use crate::http::{RequestDecoder, Status};
 use crate::runtime::coarse_seconds;
 use flate2::Decompress;
 use std::rc::Rc;
@@ -20,34 +22,10 @@ pub struct WebSocketDecoder {
     rules: Rules,
     /// Of the frame that was found last.
     header: Option<Header>,
-    assembly: Option<Box<Assembly>>,
-    /// The message of fragments that is lent.
-    whole: Option<Box<Assembly>>,
-    answer: Option<Box<Answer>>,
-    /// Of a connection that keeps its own.
-    inflater: Option<Box<Decompress>>,
+    rare: Option<Box<Rare>>,
     /// Control frames in this second.
     controls: (u32, u32),
-    /// The peer has sent its close, which was its last frame.
-    is_closed: bool,
-}
-
-#[derive(Debug)]
-enum Answer {
-    Handshake {
-        asked: Asked,
-        protocol: Option<String>,
-    },
-    Refusal(Status, &'static str),
-    Ping,
-    Pong(Vec<u8>),
-    /// Frames end with this; without a code it is what the peer has sent.
-    Close {
-        code: Option<CloseCode>,
-        reason: String,
-    },
-    /// Both closes have been sent.
-    End,
+    state: State,
 }
 
 impl WebSocketDecoder {
@@ -56,47 +34,49 @@ impl WebSocketDecoder {
         let max = config.max_frame.min(config.max_message);
         let rules =
             Rules { is_masked: shared.role == Role::Server, may_be_compressed: shared.deflate.get().is_some(), max };
-        let (header, assembly, whole, answer, inflater) = (None, None, None, None, None);
-        WebSocketDecoder {
-            shared,
-            http,
-            rules,
-            header,
-            assembly,
-            whole,
-            answer,
-            inflater,
-            controls: (0, 0),
-            is_closed: false,
-        }
+        let state = State(if http.is_some() { State::HTTP } else { 0 });
+        WebSocketDecoder { shared, http, rules, header: None, rare: None, controls: (0, 0), state }
     }
 
-    /// Reads requests as long as there is no WebSocket.
-    fn http(&mut self) -> Option<&mut RequestDecoder> {
-        if self.shared.phase.get() != Phase::Handshake {
-            self.http = None;
-            self.rules.may_be_compressed = self.shared.deflate.get().is_some();
-        }
-        self.http.as_deref_mut()
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
-    /// Whether nothing is to be seen to before the next frame.
-    #[inline]
-    fn is_between_frames(&self) -> bool {
-        self.http.is_none() && self.whole.is_none() && !self.is_closed
+    /// Gives back what the connection has no use for until something rare happens again.
+    fn tidy(&mut self) {
+        self.rare = self.rare.take().filter(|rare| !rare.is_empty());
+    }
+
+    fn answers(&mut self, answer: Answer) {
+        self.rare().answer = Some(answer);
+        self.state.set(State::ANSWERS, true);
+    }
+
+    /// Forgets what the handshake was made with.
+    #[cold]
+    fn has_shaken_hands(&mut self) {
+        self.http = None;
+        self.state.set(State::HTTP | State::ASKS, false);
+        self.rules.may_be_compressed = self.shared.deflate.get().is_some();
     }
 
     #[inline(never)]
     fn find_frame(&mut self, input: Input<'_>) -> Result<Option<usize>, WebSocketError> {
-        if self.http.is_some()
-            && let Some(http) = self.http()
-        {
-            return http.frame_end(input).map_err(WebSocketError::Http);
+        if self.state.has(State::HTTP) {
+            if self.shared.phase.get() != Phase::Handshake {
+                self.has_shaken_hands();
+            } else if let Some(http) = &mut self.http {
+                return http.frame_end(input).map_err(WebSocketError::Http);
+            }
         }
-        if self.is_closed {
+        if self.state.has(State::CLOSED) {
             return Ok(None);
         }
-        self.whole = None;
+        if self.state.has(State::LENDS) {
+            self.state.set(State::LENDS, false);
+            self.rare().whole = None;
+            self.tidy();
+        }
         self.header = Header::parse(input, &self.rules).map_err(|error| self.refuse(error))?;
         Ok(self.header.map(|header| header.end()).filter(|end| *end <= input.len()))
     }
@@ -106,12 +86,16 @@ impl WebSocketDecoder {
         let Some(http) = &mut self.http else { return false };
         let config = &self.shared.config;
         let outcome = handshake::examine(&http.request(frame), config);
+        // What an earlier handshake has left is not for this request.
+        let _ = self.shared.asked.take();
+        self.state.set(State::ASKS, false);
         let answer = match outcome {
             Outcome::Http if config.shows_http => return true,
             Outcome::Http => Answer::Refusal(Status::UPGRADE_REQUIRED, "this is a WebSocket\n"),
             Outcome::Refused(status, why) => Answer::Refusal(status, why),
             Outcome::Asked(asked) if config.asks => {
-                *self.shared.asked.borrow_mut() = Some(Box::new(asked));
+                *self.shared.asked.borrow_mut() = Some(asked);
+                self.state.set(State::ASKS, true);
                 return true;
             }
             Outcome::Asked(asked) => {
@@ -119,58 +103,71 @@ impl WebSocketDecoder {
                 Answer::Handshake { protocol: known.cloned(), asked }
             }
         };
-        self.answer = Some(Box::new(answer));
         http.pass_over();
+        self.answers(answer);
         false
     }
 
     /// Deals with a frame, and says whether the handler is to see it.
+    #[inline]
     fn pass(&mut self, header: Header, frame: &mut [u8]) -> Result<bool, WebSocketError> {
         let payload = &mut frame[header.size()..];
-        if let Some(key) = header.key {
-            mask::apply(key, payload);
+        if self.rules.is_masked {
+            mask::apply(header.key, payload);
         }
-        let config = &self.shared.config;
+        let is_plain = header.is_final && !header.is_compressed;
+        match header.opcode {
+            Opcode::Text | Opcode::Binary if is_plain && self.rare.is_none() => Ok(true),
+            _ => self.pass_rarely(header, payload),
+        }
+    }
+
+    #[inline(never)]
+    fn pass_rarely(&mut self, header: Header, payload: &[u8]) -> Result<bool, WebSocketError> {
+        let shared = self.shared.clone();
+        let config = &shared.config;
         match header.opcode {
             Opcode::Text | Opcode::Binary => {
-                if self.assembly.is_some() {
+                if self.rare.as_ref().is_some_and(|rare| rare.assembly.is_some()) {
                     return Err(WebSocketError::Frame("expected the rest of a message, found another message"));
                 }
                 let is_text = header.opcode == Opcode::Text;
                 if header.is_final && header.is_compressed {
-                    self.whole =
-                        Some(Box::new(Assembly::whole(is_text, inflate(&self.shared, payload, &mut self.inflater)?)));
+                    let rare = self.rare();
+                    rare.whole = Some(Assembly::whole(is_text, inflate(&shared, payload, &mut rare.inflater)?));
+                    self.state.set(State::LENDS, true);
                 }
                 if header.is_final {
                     return Ok(true);
                 }
-                let mut assembly = Box::new(Assembly::new(is_text, header.is_compressed));
+                let mut assembly = Assembly::new(is_text, header.is_compressed);
                 assembly.push(payload, false, config)?;
-                self.assembly = Some(assembly);
+                self.rare().assembly = Some(assembly);
                 Ok(false)
             }
             Opcode::Continuation => {
-                let Some(assembly) = &mut self.assembly else {
+                let rare = self.rare();
+                let Some(assembly) = &mut rare.assembly else {
                     return Err(WebSocketError::Frame("expected a message, found the continuation of none"));
                 };
                 assembly.push(payload, header.is_final, config)?;
                 if header.is_final && assembly.is_compressed {
-                    assembly.bytes = inflate(&self.shared, &assembly.bytes, &mut self.inflater)?;
+                    assembly.bytes = inflate(&shared, &assembly.bytes, &mut rare.inflater)?;
                 }
                 if header.is_final {
-                    self.whole = self.assembly.take();
+                    rare.whole = rare.assembly.take();
+                    self.state.set(State::LENDS, true);
                 }
                 Ok(header.is_final)
             }
             control => {
-                let shows = config.shows_controls;
                 self.count_control()?;
                 match control {
-                    Opcode::Ping => self.answer = Some(Box::new(Answer::Pong(payload.to_vec()))),
+                    Opcode::Ping => self.answers(Answer::Pong(payload.to_vec())),
                     Opcode::Close => self.close(payload)?,
                     _ => {}
                 }
-                Ok(shows)
+                Ok(config.shows_controls)
             }
         }
     }
@@ -178,18 +175,18 @@ impl WebSocketDecoder {
     /// The peer is to be told.
     #[cold]
     fn refuse(&mut self, error: WebSocketError) -> WebSocketError {
-        self.answer = Some(Box::new(Answer::Close { code: Some(error.code()), reason: error.to_string() }));
+        self.answers(Answer::refusal(&error));
         error
     }
 
     /// A message that does not lie in the connection's buffer.
     fn lend_whole(&mut self) -> Result<Message<'_>, WebSocketError> {
-        let is_wrong =
-            self.whole.as_ref().is_some_and(|whole| whole.is_text && simdutf8::basic::from_utf8(&whole.bytes).is_err());
-        if is_wrong {
+        let whole = self.rare.as_ref().and_then(|rare| rare.whole.as_ref());
+        if whole.is_some_and(|whole| whole.is_text && simdutf8::basic::from_utf8(&whole.bytes).is_err()) {
             return Err(self.refuse(WebSocketError::NotUtf8));
         }
-        let Some(whole) = &self.whole else { return Err(WebSocketError::Frame("expected a message, found none")) };
+        let whole = self.rare.as_ref().and_then(|rare| rare.whole.as_ref());
+        let Some(whole) = whole else { return Err(WebSocketError::Frame("expected a message, found none")) };
         Ok(match whole.is_text {
             true => Message::Text(simdutf8::basic::from_utf8(&whole.bytes).map_err(|_| WebSocketError::NotUtf8)?),
             false => Message::Binary(&whole.bytes),
@@ -210,12 +207,12 @@ impl WebSocketDecoder {
     /// The peer closes; it is answered with its own code (RFC 6455, section 5.5.1).
     fn close(&mut self, payload: &[u8]) -> Result<(), WebSocketError> {
         let close = parse_close(payload)?;
-        self.is_closed = true;
+        self.state.set(State::CLOSED, true);
         let answer = match self.shared.phase.get() {
             Phase::Closed => Answer::End,
             _ => Answer::Close { code: close.map(|close| close.code), reason: String::new() },
         };
-        self.answer = Some(Box::new(answer));
+        self.answers(answer);
         Ok(())
     }
 }
@@ -249,7 +246,7 @@ impl Decoder for WebSocketDecoder {
 
     #[inline]
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, WebSocketError> {
-        if self.is_between_frames()
+        if !self.state.has(State::HTTP | State::LENDS | State::CLOSED)
             && let Some(header) = Header::parse_short(input, &self.rules)
         {
             self.header = Some(header);
@@ -268,15 +265,17 @@ impl Decoder for WebSocketDecoder {
     #[inline]
     fn decode<'a>(&'a mut self, frame: &'a mut [u8]) -> Result<Message<'a>, WebSocketError> {
         let Some(header) = self.header else {
-            let asks = self.shared.asked.borrow().is_some();
+            let asks = self.state.has(State::ASKS);
             let http = self.http.as_deref_mut().ok_or(WebSocketError::Frame("expected a frame, found none"))?;
             http.is_handshake(asks);
             let request = http.decode(frame).map_err(WebSocketError::Http)?;
             return Ok(if asks { Message::Handshake(request) } else { Message::Http(request) });
         };
+        if self.state.has(State::LENDS) && !header.opcode.is_control() {
+            return self.lend_whole();
+        }
         let payload = &frame[header.size()..];
         Ok(match header.opcode {
-            Opcode::Text | Opcode::Binary | Opcode::Continuation if self.whole.is_some() => return self.lend_whole(),
             Opcode::Text => match simdutf8::basic::from_utf8(payload) {
                 Ok(text) => Message::Text(text),
                 Err(_) => return Err(self.refuse(WebSocketError::NotUtf8)),
@@ -291,19 +290,29 @@ impl Decoder for WebSocketDecoder {
 
     #[inline]
     fn has_answer(&self) -> bool {
-        self.answer.is_some() || self.http.is_some() && self.has_http_answer()
+        self.state.has(State::ANSWERS | State::HTTP) && (self.state.has(State::ANSWERS) || self.has_http_answer())
     }
 
     fn answer(&mut self, output: &mut Output<'_>) {
-        if let Some(answer) = self.answer.take() {
-            self.give(*answer, output);
-        } else if let Some(http) = &mut self.http {
+        self.state.set(State::ANSWERS, false);
+        if let Some(answer) = self.rare.as_mut().and_then(|rare| rare.answer.take()) {
+            self.tidy();
+            self.give(answer, output);
+        } else if let Some(http) = &mut self.http
+            && self.shared.phase.get() == Phase::Handshake
+        {
             http.answer(output);
         }
     }
 
     fn has_opened(&mut self) -> bool {
-        self.shared.has_opened.take()
+        if self.shared.has_opened.take() {
+            self.has_shaken_hands();
+            return true;
+        }
+        // The handler has been told, and may have kept it.
+        let _ = self.shared.request.take();
+        false
     }
 
     fn is_open(&self) -> bool {
@@ -315,7 +324,9 @@ impl Decoder for WebSocketDecoder {
     }
 
     fn ping(&mut self) {
-        self.answer.get_or_insert_with(|| Box::new(Answer::Ping));
+        if !self.state.has(State::ANSWERS) {
+            self.answers(Answer::Ping);
+        }
     }
 
     fn farewell(&mut self, why: Farewell) {
@@ -324,25 +335,18 @@ impl Decoder for WebSocketDecoder {
         {
             return http.farewell(why);
         }
-        if self.answer.is_some() || self.is_closed || self.shared.phase.get() == Phase::Closed {
+        if self.state.has(State::ANSWERS | State::CLOSED) || self.shared.phase.get() == Phase::Closed {
             return;
         }
-        let code = match why {
-            Farewell::Closed => CloseCode::NORMAL,
-            Farewell::Protocol => CloseCode::PROTOCOL,
-            Farewell::Failed => CloseCode::INTERNAL,
-            Farewell::Timeout => CloseCode::POLICY,
-            Farewell::Shutdown => CloseCode::GOING_AWAY,
-        };
-        self.answer = Some(Box::new(Answer::Close { code: Some(code), reason: String::new() }));
+        self.answers(Answer::farewell(why));
     }
 
     fn is_finished(&self) -> bool {
-        self.is_closed
+        self.state.has(State::CLOSED)
     }
 
     fn may_end(&self) -> bool {
-        self.assembly.is_none()
+        self.rare.as_ref().is_none_or(|rare| rare.assembly.is_none())
     }
 
     fn step(&self) -> Option<Step> {
@@ -356,45 +360,8 @@ impl Decoder for WebSocketDecoder {
     fn max_buffered(&self) -> usize {
         match &self.http {
             Some(http) => http.max_buffered(),
-            None => self.rules.max + frame::LONGEST_HEADER,
+            // A control frame has its full length, however short messages are to be (RFC 6455, section 5.5).
+            None => self.rules.max.max(frame::LONGEST_CONTROL) + frame::LONGEST_HEADER,
         }
-    }
-}
-
-impl WebSocketDecoder {
-    fn give(&mut self, answer: Answer, output: &mut Output<'_>) {
-        match answer {
-            Answer::Handshake { asked, protocol } => {
-                output.put_slice(handshake::response(&asked, protocol.as_deref()).as_bytes());
-                self.shared.open(&asked);
-            }
-            Answer::Refusal(status, why) => {
-                let mut response = Response::text(why).status(status);
-                if status == Status::UPGRADE_REQUIRED {
-                    response = response.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13");
-                }
-                if let Some(http) = &mut self.http {
-                    http.respond(response, output);
-                }
-            }
-            Answer::Ping if self.shared.phase.get() == Phase::Open => self.put(output, Opcode::Ping, &[]),
-            Answer::Pong(payload) if self.shared.phase.get() == Phase::Open => {
-                self.put(output, Opcode::Pong, &payload);
-            }
-            Answer::Close { code, reason } if self.shared.phase.get() == Phase::Open => {
-                let mut payload = code.map_or(Vec::new(), |code| code.0.to_be_bytes().to_vec());
-                let cut = (0..=reason.len().min(123)).rev().find(|at| reason.is_char_boundary(*at));
-                payload.extend_from_slice(&reason.as_bytes()[..cut.unwrap_or(0)]);
-                self.put(output, Opcode::Close, &payload);
-                self.shared.phase.set(Phase::Closed);
-                output.finish();
-            }
-            Answer::End => output.finish(),
-            Answer::Ping | Answer::Pong(_) | Answer::Close { .. } => {}
-        }
-    }
-
-    fn put(&self, output: &mut Output<'_>, opcode: Opcode, payload: &[u8]) {
-        frame::put(output, 0x80 | opcode as u8, self.shared.mask(), payload);
     }
 }

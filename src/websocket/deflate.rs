@@ -1,17 +1,13 @@
-//! Compression of messages: RFC 7692, "permessage-deflate".
+//! Whether messages are compressed, and how: RFC 7692, "permessage-deflate".
 
-use super::WebSocketError;
+use super::compression::Negotiated;
 use super::extensions::{Extension, extensions};
 use crate::limits;
-use crate::runtime::with_current;
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-use std::cell::RefCell;
 
-/// What a compressor ends a flush with; it is left out on the way (section 7.2.1).
-const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const NAME: &str = "permessage-deflate";
-/// Where a core keeps what its connections share.
-const SHARED: u64 = u64::MAX;
+/// The windows that compressors can keep to, in bits. The RFC knows one of 8 bits, too, which the zlib format's do not.
+pub(super) const NARROWEST: u8 = 9;
+pub(super) const WIDEST: u8 = 15;
 
 /// Compresses messages, if the peer knows how to: see [`WebSocket::compress`](super::WebSocket::compress).
 ///
@@ -21,13 +17,23 @@ const SHARED: u64 = u64::MAX;
 pub struct Deflate {
     level: u32,
     threshold: usize,
-    keeps_contexts: bool,
+    /// Between the messages that are sent, and those that are received.
+    keeps_sent: bool,
+    keeps_received: bool,
     window_bits: u8,
+    peer_window_bits: u8,
 }
 
 impl Default for Deflate {
     fn default() -> Deflate {
-        Deflate { level: 1, threshold: limits::WEBSOCKET_COMPRESSED, keeps_contexts: false, window_bits: 15 }
+        Deflate {
+            level: 1,
+            threshold: limits::WEBSOCKET_COMPRESSED,
+            keeps_sent: false,
+            keeps_received: false,
+            window_bits: WIDEST,
+            peer_window_bits: WIDEST,
+        }
     }
 }
 
@@ -39,29 +45,49 @@ impl Deflate {
         self
     }
 
-    /// Messages of fewer bytes go plain. Default: 1 KiB.
+    /// Messages of fewer bytes go plain. Default: 1 KiB. An [`Outgoing`](super::Outgoing) message can say otherwise.
     pub fn threshold(mut self, bytes: usize) -> Deflate {
         self.threshold = bytes;
         self
     }
 
-    /// Keeps what one message has taught for the next ones, where the peer does too ("context takeover"). Default: no. Small
-    /// messages that are like each other get much smaller; each connection costs up to 300 KiB.
-    pub fn keep_contexts(mut self) -> Deflate {
-        self.keeps_contexts = true;
+    /// Keeps what one message has taught for the next ones, where the peer does too ("context takeover"), in both directions.
+    /// Default: no. Small messages that are like each other get much smaller; each connection costs up to 300 KiB.
+    pub fn keep_contexts(self) -> Deflate {
+        self.keep_sending_context().keep_receiving_context()
+    }
+
+    /// Keeps the context of the messages that are sent, and none of those that are received: the peer is told to compress each of its
+    /// messages by itself.
+    pub fn keep_sending_context(mut self) -> Deflate {
+        self.keeps_sent = true;
         self
     }
 
-    /// How far back a compressor looks: 2 to the power of this, from 9 to 15. Default: 15, which is 32 KiB.
+    /// Keeps the context of the messages that are received, and none of those that are sent. It costs a connection its window, and
+    /// 12 KiB.
+    pub fn keep_receiving_context(mut self) -> Deflate {
+        self.keeps_received = true;
+        self
+    }
+
+    /// How far back this side's compressor looks: 2 to the power of this, from 9 to 15. Default: 15, which is 32 KiB.
     pub fn window_bits(mut self, bits: u8) -> Deflate {
-        self.window_bits = bits.clamp(9, 15);
+        self.window_bits = bits.clamp(NARROWEST, WIDEST);
+        self
+    }
+
+    /// How far back the peer's compressor may look, from 9 to 15: what a receiving context takes. Default: 15. A client demands it
+    /// of its server (`server_max_window_bits`). A server demands it of those clients that offer it (`client_max_window_bits`).
+    pub fn peer_window_bits(mut self, bits: u8) -> Deflate {
+        self.peer_window_bits = bits.clamp(NARROWEST, WIDEST);
         self
     }
 
     /// For messages that many are sent, each of whom knows no other.
     pub(super) fn for_groups(&self) -> Negotiated {
-        let (bits, level, threshold) = (self.window_bits, self.level, self.threshold);
-        Negotiated { deflates_anew: true, inflates_anew: true, bits, level, threshold }
+        let (bits, peer_bits, level, threshold) = (self.window_bits, WIDEST, self.level, self.threshold);
+        Negotiated { deflates_anew: true, inflates_anew: true, bits, peer_bits, level, threshold }
     }
 
     pub(super) fn bits(&self) -> u8 {
@@ -70,9 +96,17 @@ impl Deflate {
 
     /// What a client asks for.
     pub(super) fn offer(&self) -> String {
-        let contexts =
-            if self.keeps_contexts { "" } else { "; server_no_context_takeover; client_no_context_takeover" };
-        format!("{NAME}; client_max_window_bits{contexts}")
+        let mut offer = format!("{NAME}; client_max_window_bits");
+        if self.peer_window_bits < WIDEST {
+            offer += &format!("; server_max_window_bits={}", self.peer_window_bits);
+        }
+        if !self.keeps_received {
+            offer += "; server_no_context_takeover";
+        }
+        if !self.keeps_sent {
+            offer += "; client_no_context_takeover";
+        }
+        offer
     }
 
     /// The answer to an offer of a client, if it can be met.
@@ -81,13 +115,13 @@ impl Deflate {
     }
 
     fn accept_one(&self, offer: &Parameters) -> Option<(Negotiated, String)> {
-        let bits = offer.server_bits.unwrap_or(15).min(self.window_bits);
+        let bits = offer.server_bits.unwrap_or(WIDEST).min(self.window_bits);
         // A window of 256 bytes is one that no compressor of today can keep to.
-        if bits < 9 || offer.has_bare_server_bits {
+        if bits < NARROWEST || offer.has_bare_server_bits {
             return None;
         }
-        let deflates_anew = offer.server_anew || !self.keeps_contexts;
-        let inflates_anew = offer.client_anew || !self.keeps_contexts;
+        let deflates_anew = offer.server_anew || !self.keeps_sent;
+        let inflates_anew = offer.client_anew || !self.keeps_received;
         let mut answer = NAME.to_owned();
         if deflates_anew {
             answer += "; server_no_context_takeover";
@@ -95,10 +129,18 @@ impl Deflate {
         if inflates_anew {
             answer += "; client_no_context_takeover";
         }
-        if bits < 15 || offer.server_bits.is_some() {
+        if bits < WIDEST || offer.server_bits.is_some() {
             answer += &format!("; server_max_window_bits={bits}");
         }
-        Some((Negotiated { deflates_anew, inflates_anew, bits, level: self.level, threshold: self.threshold }, answer))
+        // A client that has not said so cannot be told (section 7.1.2.2). One that has keeps to its own number in any case.
+        let can_be_told = offer.has_bare_client_bits || offer.client_bits.is_some();
+        let offered = offer.client_bits.unwrap_or(WIDEST);
+        if can_be_told && self.peer_window_bits < offered {
+            answer += &format!("; client_max_window_bits={}", self.peer_window_bits);
+        }
+        let peer_bits = if can_be_told { offered.min(self.peer_window_bits) } else { WIDEST };
+        let (level, threshold) = (self.level, self.threshold);
+        Some((Negotiated { deflates_anew, inflates_anew, bits, peer_bits, level, threshold }, answer))
     }
 
     /// What a server's answer to [`Deflate::offer`] means, if it is one.
@@ -106,14 +148,15 @@ impl Deflate {
         let mut answers = extensions(answer);
         let (Some(Ok(answer)), None) = (answers.next(), answers.next()) else { return None };
         let answer = Parameters::of(&answer)?;
-        let bits = answer.client_bits.unwrap_or(15).min(self.window_bits);
-        let is_unasked = !self.keeps_contexts && !answer.server_anew;
-        if is_unasked || bits < 9 || answer.has_bare_server_bits || answer.has_bare_client_bits {
+        let (bits, peer_bits) =
+            (answer.client_bits.unwrap_or(WIDEST).min(self.window_bits), answer.server_bits.unwrap_or(WIDEST));
+        let is_unasked = !self.keeps_received && !answer.server_anew || peer_bits > self.peer_window_bits;
+        if is_unasked || answer.has_bare_server_bits || answer.has_bare_client_bits {
             return None;
         }
-        let deflates_anew = answer.client_anew || !self.keeps_contexts;
+        let deflates_anew = answer.client_anew || !self.keeps_sent;
         let (inflates_anew, level, threshold) = (answer.server_anew, self.level, self.threshold);
-        Some(Negotiated { deflates_anew, inflates_anew, bits, level, threshold })
+        Some(Negotiated { deflates_anew, inflates_anew, bits, peer_bits, level, threshold })
     }
 }
 
@@ -159,195 +202,12 @@ fn window_bits(value: &str) -> Option<u8> {
     value.parse().ok().filter(|bits| is_plain && (8..=15).contains(bits))
 }
 
-/// What both ends have agreed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Negotiated {
-    /// What is sent, and what is received, is compressed without regard to messages before.
-    deflates_anew: bool,
-    inflates_anew: bool,
-    pub(super) bits: u8,
-    level: u32,
-    pub(super) threshold: usize,
-}
-
-/// The contexts of the connections of one core that keep none of their own.
-#[derive(Default)]
-struct Shared {
-    deflate: Vec<((u32, u8), Compress)>,
-    inflate: Option<Decompress>,
-}
-
-fn with_shared<R>(work: impl FnOnce(&mut Shared) -> R) -> R {
-    let shared = with_current(|core| core.local(SHARED, RefCell::<Shared>::default));
-    match shared {
-        Some(shared) => work(&mut shared.borrow_mut()),
-        None => work(&mut Shared::default()),
-    }
-}
-
-impl Negotiated {
-    fn compressor(&self) -> Compress {
-        Compress::new_with_window_bits(Compression::new(self.level), false, self.bits)
-    }
-
-    /// Compresses a message behind what is in `to`. `own` is the connection's context, if it keeps one.
-    pub(super) fn deflate(&self, message: &[u8], own: &mut Option<Box<Compress>>, to: &mut Vec<u8>) {
-        if !self.deflates_anew {
-            return deflate(own.get_or_insert_with(|| Box::new(self.compressor())), message, to);
-        }
-        with_shared(|shared| {
-            let wanted = (self.level, self.bits);
-            let at = shared.deflate.iter().position(|(made, _)| *made == wanted).unwrap_or_else(|| {
-                shared.deflate.push((wanted, self.compressor()));
-                shared.deflate.len() - 1
-            });
-            let context = &mut shared.deflate[at].1;
-            deflate(context, message, to);
-            context.reset();
-        });
-    }
-
-    /// The message that was compressed to these bytes, if it has at most `max`.
-    pub(super) fn inflate(
-        &self,
-        compressed: &[u8],
-        own: &mut Option<Box<Decompress>>,
-        max: usize,
-    ) -> Result<Vec<u8>, WebSocketError> {
-        if !self.inflates_anew {
-            return inflate(own.get_or_insert_with(|| Box::new(Decompress::new(false))), compressed, max);
-        }
-        with_shared(|shared| {
-            let context = shared.inflate.get_or_insert_with(|| Decompress::new(false));
-            let message = inflate(context, compressed, max);
-            context.reset(false);
-            message
-        })
-    }
-}
-
-fn deflate(context: &mut Compress, message: &[u8], to: &mut Vec<u8>) {
-    if message.is_empty() {
-        // An empty block (section 7.2.3.6): a compressor that has been flushed has nothing more to flush.
-        return to.push(0);
-    }
-    let before = context.total_in();
-    to.reserve(message.len() / 2 + 64);
-    loop {
-        let taken = (context.total_in() - before) as usize;
-        // It fails only for a stream that has been finished, and no stream is.
-        let _ = context.compress_vec(&message[taken..], to, FlushCompress::Sync);
-        let all = context.total_in() - before == message.len() as u64;
-        if all && to.len() < to.capacity() {
-            break;
-        }
-        to.reserve(to.len().max(256));
-    }
-    if to.ends_with(&TAIL) {
-        to.truncate(to.len() - TAIL.len());
-    }
-}
-
-fn inflate(context: &mut Decompress, compressed: &[u8], max: usize) -> Result<Vec<u8>, WebSocketError> {
-    let mut message = Vec::with_capacity((4 * compressed.len()).clamp(64, 64 * 1024).min(max + 1));
-    for part in [compressed, &TAIL] {
-        let before = context.total_in();
-        loop {
-            let taken = (context.total_in() - before) as usize;
-            let (length, read) = (message.len(), context.total_in());
-            let status = context.decompress_vec(&part[taken..], &mut message, FlushDecompress::Sync);
-            let status = status.map_err(|_| WebSocketError::Frame("expected deflated data, found something else"))?;
-            if message.len() > max {
-                return Err(WebSocketError::MessageTooLong { max });
-            }
-            if status == Status::StreamEnd {
-                // A sender may end its stream (section 7.2.3.4); the next message begins another.
-                context.reset(false);
-                return Ok(message);
-            }
-            let all = context.total_in() - before == part.len() as u64;
-            if message.len() < message.capacity() {
-                if all {
-                    break;
-                }
-                if message.len() == length && context.total_in() == read {
-                    return Err(WebSocketError::Frame("expected deflated data, found something else"));
-                }
-            } else {
-                message.reserve(message.len().min(max + 1 - message.len()).max(1));
-            }
-        }
-    }
-    Ok(message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn accepted(deflate: &Deflate, offers: &str) -> Option<(Negotiated, String)> {
         extensions(offers).find_map(|offer| deflate.accept(&offer.unwrap()))
-    }
-
-    fn both(keeps: bool) -> (Negotiated, Negotiated) {
-        let deflate = if keeps { Deflate::default().keep_contexts() } else { Deflate::default() };
-        let (server, answer) = accepted(&deflate, &deflate.offer()).unwrap();
-        (server, deflate.confirm(&answer).unwrap())
-    }
-
-    #[test]
-    fn messages_come_back_with_and_without_contexts() {
-        for keeps in [false, true] {
-            let (server, client) = both(keeps);
-            let (mut deflater, mut inflater) = (None, None);
-            let mut lengths = Vec::new();
-            for length in [0, 1, 100, 100, 70_000, 1_000_000, 3] {
-                let message: Vec<u8> = (0..length).map(|i| (i * i / 7) as u8).collect();
-                let mut compressed = Vec::new();
-                server.deflate(&message, &mut deflater, &mut compressed);
-                assert!(!compressed.ends_with(&TAIL));
-                assert!(client.inflate(&compressed, &mut inflater, length).unwrap() == message, "{length}");
-                lengths.push(compressed.len());
-            }
-            assert_eq!(lengths[2] > lengths[3], keeps, "what was said before is said shorter");
-        }
-    }
-
-    #[test]
-    fn every_window_and_every_length_come_back() {
-        for (keeps, bits) in (9..=15).flat_map(|bits| [(false, bits), (true, bits)]) {
-            let deflate = Deflate::default().window_bits(bits);
-            let deflate = if keeps { deflate.keep_contexts() } else { deflate };
-            let (server, answer) = accepted(&deflate, &deflate.offer()).unwrap();
-            let client = deflate.confirm(&answer).unwrap();
-            let (mut deflater, mut inflater, mut x) = (None, None, 1_u64);
-            for length in [0, 0, 9, 10, 1_000, 0, 60_000, 9].repeat(3) {
-                let noise = |_| {
-                    x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    (x >> 60) as u8
-                };
-                let message: Vec<u8> = (0..length).map(noise).collect();
-                let mut compressed = Vec::new();
-                server.deflate(&message, &mut deflater, &mut compressed);
-                let back = client.inflate(&compressed, &mut inflater, 1 << 20);
-                assert!(back.as_ref() == Ok(&message), "keeps {keeps}, bits {bits}, length {length}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_bomb_goes_off_within_its_limit() {
-        let (server, client) = both(false);
-        let mut compressed = Vec::new();
-        server.deflate(&vec![0; 10_000_000], &mut None, &mut compressed);
-        assert!(compressed.len() < 200_000, "{}", compressed.len());
-        for max in [0, 100, 1 << 20, 9_999_999] {
-            assert_eq!(client.inflate(&compressed, &mut None, max), Err(WebSocketError::MessageTooLong { max }));
-        }
-        assert_eq!(client.inflate(&compressed, &mut None, 10_000_000).unwrap().len(), 10_000_000);
-        assert!(matches!(client.inflate(b"\xff\xff\xff", &mut None, 100), Err(WebSocketError::Frame(_))));
-        // It is as good as new after either.
-        assert_eq!(client.inflate(&compressed, &mut None, 10_000_000).unwrap().len(), 10_000_000);
     }
 
     #[test]
@@ -381,7 +241,61 @@ mod tests {
         ] {
             assert_eq!(accept(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn windows_of_both_sides_are_agreed_on_where_they_can_be() {
+        let narrow = Deflate::default().keep_contexts().window_bits(12).peer_window_bits(10);
+        for (offer, answer) in [
+            ("", "; server_max_window_bits=12"),
+            ("; client_max_window_bits", "; server_max_window_bits=12; client_max_window_bits=10"),
+            ("; client_max_window_bits=13", "; server_max_window_bits=12; client_max_window_bits=10"),
+            ("; client_max_window_bits=9", "; server_max_window_bits=12"),
+            ("; client_max_window_bits=8", "; server_max_window_bits=12"),
+            ("; server_max_window_bits=15", "; server_max_window_bits=12"),
+            ("; server_max_window_bits=9", "; server_max_window_bits=9"),
+        ] {
+            let (_, found) = accepted(&narrow, &format!("{NAME}{offer}")).unwrap();
+            assert_eq!(found, format!("{NAME}{answer}"), "{offer}");
+        }
+    }
+
+    #[test]
+    fn contexts_are_agreed_on_for_each_direction() {
+        let (none, both) = (Deflate::default(), Deflate::default().keep_contexts());
+        let (sending, receiving) =
+            (Deflate::default().keep_sending_context(), Deflate::default().keep_receiving_context());
+        let (server, client) = ("; server_no_context_takeover", "; client_no_context_takeover");
+        for (deflate, offer, answer) in [
+            (&none, "", [server, client].concat()),
+            (&both, "", String::new()),
+            (&sending, "", client.to_owned()),
+            (&receiving, "", server.to_owned()),
+            (&both, server, server.to_owned()),
+            (&both, client, client.to_owned()),
+            (&receiving, client, [server, client].concat()),
+        ] {
+            let (_, found) = accepted(deflate, &format!("{NAME}{offer}")).unwrap();
+            assert_eq!(found, format!("{NAME}{answer}"), "{deflate:?}, {offer}");
+        }
+        let offers = [&none, &both, &sending, &receiving].map(|deflate| deflate.offer().replace(NAME, ""));
+        let bits = "; client_max_window_bits";
+        assert_eq!(
+            offers,
+            [format!("{bits}{server}{client}"), bits.to_owned(), format!("{bits}{server}"), format!("{bits}{client}")]
+        );
+    }
+
+    #[test]
+    fn answers_that_were_not_asked_for_are_refused() {
         // Who keeps no contexts takes no answer that keeps them.
-        assert_eq!(Deflate::default().confirm("permessage-deflate"), None);
+        assert_eq!(Deflate::default().confirm(NAME), None);
+        let narrow = Deflate::default().keep_contexts().peer_window_bits(10);
+        assert!(narrow.offer().contains("; server_max_window_bits=10"));
+        let confirms = |answer: &str| narrow.confirm(&format!("{NAME}{answer}")).is_some();
+        assert!(confirms("; server_max_window_bits=10") && confirms("; server_max_window_bits=9"));
+        for wrong in ["", "; server_max_window_bits=11", "; server_max_window_bits", ", other", ";"] {
+            assert!(!confirms(wrong), "{wrong}");
+        }
     }
 }

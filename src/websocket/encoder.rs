@@ -4,7 +4,7 @@ use super::error::SendError;
 use super::frame::{self, Opcode};
 use super::message::FragmentKind;
 use super::shared::{Phase, Shared};
-use super::{Close, CloseCode, Deflate, Fragment, Negotiated, Ping, Pong, Prepared, WebSocket, handshake};
+use super::{Close, CloseCode, Deflate, Fragment, Negotiated, Outgoing, Ping, Pong, Prepared, WebSocket, handshake};
 use crate::codec::{Encoded, Encoder, Output};
 use crate::http::{Chunk, Response, ResponseError};
 use flate2::Compress;
@@ -14,16 +14,25 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub struct WebSocketEncoder {
     pub(super) shared: Rc<Shared>,
-    /// A message in fragments has been begun.
-    is_fragmented: bool,
+    fragments: Fragments,
     /// Of a connection that keeps its own.
     deflater: Option<Box<Compress>>,
+}
+
+/// Whether a message in fragments has begun, and not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fragments {
+    None,
+    Plain,
+    Compressed,
 }
 
 /// Accepts a handshake that was [asked](super::WebSocket::ask) for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accept {
     protocol: Option<String>,
+    fields: String,
+    has_wrong_field: bool,
 }
 
 impl Accept {
@@ -34,13 +43,24 @@ impl Accept {
 
     /// Accepts it, and speaks a subprotocol, which the client must have asked for.
     pub fn with_protocol(protocol: impl Into<String>) -> Accept {
-        Accept { protocol: Some(protocol.into()) }
+        Accept { protocol: Some(protocol.into()), ..Accept::default() }
+    }
+
+    /// Adds a field to the `101`: `Set-Cookie`, say. To send fails with [`ResponseError::Field`] where the name is none, or is that
+    /// of a field of the handshake itself, and where the value would break out of its line; the handshake can still be answered
+    /// then.
+    pub fn header(mut self, name: &str, value: &str) -> Accept {
+        match handshake::field_line(name, value) {
+            Some(line) => self.fields += &line,
+            None => self.has_wrong_field = true,
+        }
+        self
     }
 }
 
 impl WebSocketEncoder {
     pub(super) fn new(shared: Rc<Shared>) -> WebSocketEncoder {
-        WebSocketEncoder { shared, is_fragmented: false, deflater: None }
+        WebSocketEncoder { shared, fragments: Fragments::None, deflater: None }
     }
 
     /// Encodes for connections whose handshakes are made.
@@ -52,7 +72,7 @@ impl WebSocketEncoder {
     /// Whether another message may be sent here.
     #[inline]
     pub(super) fn is_between_messages(&self) -> bool {
-        self.shared.phase.get() == Phase::Open && !self.is_fragmented
+        self.shared.phase.get() == Phase::Open && self.fragments == Fragments::None
     }
 
     /// Whether the peer inflates what is compressed by itself, with the window that is configured. From then on, nothing refers
@@ -78,11 +98,17 @@ impl WebSocketEncoder {
     }
 
     #[inline]
-    fn message(&mut self, opcode: Opcode, payload: &[u8], output: &mut Output<'_>) -> Result<(), SendError> {
-        if self.is_fragmented {
+    fn message(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        compresses: Option<bool>,
+        output: &mut Output<'_>,
+    ) -> Result<(), SendError> {
+        if self.fragments != Fragments::None {
             return Err(SendError::Fragment);
         }
-        if let Some(deflate) = self.shared.deflate.get().filter(|deflate| payload.len() >= deflate.threshold) {
+        if let Some(deflate) = self.shared.deflate.get().filter(|deflate| deflate.is_for(payload.len(), compresses)) {
             return self.compressed(deflate, opcode, payload, output);
         }
         self.put(0x80 | opcode as u8, payload, output)
@@ -105,6 +131,23 @@ impl WebSocketEncoder {
         self.put(0xc0 | opcode as u8, &compressed, output)
     }
 
+    /// The first frame says that the message is compressed, and no other (RFC 7692, section 6.1).
+    fn put_compressed_fragment(
+        &mut self,
+        deflate: Negotiated,
+        first: u8,
+        fragment: &Fragment<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<(), SendError> {
+        if self.shared.phase.get() != Phase::Open {
+            return self.put(first, fragment.bytes, output);
+        }
+        let mut compressed = Vec::new();
+        deflate.deflate_fragment(fragment.bytes, fragment.is_last, &mut self.deflater, &mut compressed);
+        let says = if self.fragments == Fragments::None { 0x40 } else { 0 };
+        self.put(says | first, &compressed, output)
+    }
+
     fn control(&mut self, opcode: Opcode, payload: &[u8], output: &mut Output<'_>) -> Result<(), SendError> {
         match payload.len() {
             0..=125 => self.put(0x80 | opcode as u8, payload, output),
@@ -118,7 +161,7 @@ impl Encoder<str> for WebSocketEncoder {
 
     #[inline]
     fn encode(&mut self, text: &str, output: &mut Output<'_>) -> Result<(), SendError> {
-        self.message(Opcode::Text, text.as_bytes(), output)
+        self.message(Opcode::Text, text.as_bytes(), None, output)
     }
 }
 
@@ -127,7 +170,7 @@ impl Encoder<[u8]> for WebSocketEncoder {
 
     #[inline]
     fn encode(&mut self, bytes: &[u8], output: &mut Output<'_>) -> Result<(), SendError> {
-        self.message(Opcode::Binary, bytes, output)
+        self.message(Opcode::Binary, bytes, None, output)
     }
 }
 
@@ -140,13 +183,40 @@ impl Encoder<Fragment<'_>> for WebSocketEncoder {
             FragmentKind::Binary => Opcode::Binary,
             FragmentKind::More => Opcode::Continuation,
         };
-        if self.is_fragmented != (opcode == Opcode::Continuation) {
+        if (self.fragments == Fragments::None) == (opcode == Opcode::Continuation) {
             return Err(SendError::Fragment);
         }
         let last = if fragment.is_last { 0x80 } else { 0 };
-        self.put(last | opcode as u8, fragment.bytes, output)?;
-        self.is_fragmented = !fragment.is_last;
+        let deflate = match self.fragments {
+            Fragments::None if fragment.is_compressed => {
+                self.shared.deflate.get().filter(|deflate| deflate.is_for(fragment.bytes.len(), Some(true)))
+            }
+            Fragments::Compressed => self.shared.deflate.get(),
+            Fragments::None | Fragments::Plain => None,
+        };
+        match deflate {
+            Some(deflate) => self.put_compressed_fragment(deflate, last | opcode as u8, fragment, output)?,
+            None => self.put(last | opcode as u8, fragment.bytes, output)?,
+        }
+        self.fragments = match fragment.is_last {
+            true => Fragments::None,
+            false if deflate.is_some() => Fragments::Compressed,
+            false => Fragments::Plain,
+        };
         Ok(())
+    }
+}
+
+impl Encoder<Outgoing<'_>> for WebSocketEncoder {
+    type Error = SendError;
+
+    fn encode(&mut self, message: &Outgoing<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
+        let opcode = if message.is_text { Opcode::Text } else { Opcode::Binary };
+        self.message(opcode, message.bytes, message.compresses, output)
+    }
+
+    fn size_hint(message: &Outgoing<'_>) -> usize {
+        message.bytes.len()
     }
 }
 
@@ -187,7 +257,7 @@ impl Encoder<Prepared> for WebSocketEncoder {
 
     fn encode(&mut self, prepared: &Prepared, output: &mut Output<'_>) -> Result<(), SendError> {
         match self.shared.phase.get() {
-            _ if self.is_fragmented => Err(SendError::Fragment),
+            _ if self.fragments != Fragments::None => Err(SendError::Fragment),
             Phase::Handshake => Err(SendError::NotOpen),
             Phase::Closed => Err(SendError::Closed),
             Phase::Open => {
@@ -227,13 +297,20 @@ impl Encoder<Accept> for WebSocketEncoder {
     type Error = SendError;
 
     fn encode(&mut self, accept: &Accept, output: &mut Output<'_>) -> Result<(), SendError> {
-        let asked = self.shared.asked.take().ok_or(SendError::NoHandshake)?;
-        if accept.protocol.as_ref().is_some_and(|protocol| !asked.protocols.contains(protocol)) {
-            *self.shared.asked.borrow_mut() = Some(asked);
+        let mut asked = self.shared.asked.borrow_mut();
+        let asks = asked.as_ref().ok_or(SendError::NoHandshake)?;
+        if accept.protocol.as_ref().is_some_and(|protocol| !asks.protocols.contains(protocol)) {
             return Err(SendError::Protocol);
         }
-        output.put_slice(handshake::response(&asked, accept.protocol.as_deref()).as_bytes());
-        self.shared.open(&asked);
+        if accept.has_wrong_field {
+            return Err(SendError::Response(ResponseError::Field));
+        }
+        let fields = &self.shared.config.fields;
+        let response = handshake::response(asks, accept.protocol.as_deref(), fields, &accept.fields);
+        output.put_slice(response.as_bytes());
+        if let Some(asked) = asked.take() {
+            self.shared.open(*asked);
+        }
         output.resume();
         Ok(())
     }

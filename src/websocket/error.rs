@@ -36,6 +36,8 @@ pub enum WebSocketError {
     },
     /// A text, or the reason of a close, is not UTF-8.
     NotUtf8,
+    /// A compressed message is no deflated data (RFC 7692, section 7.2.2).
+    NotDeflated,
 }
 
 impl WebSocketError {
@@ -45,7 +47,7 @@ impl WebSocketError {
             WebSocketError::FrameTooLong { .. }
             | WebSocketError::MessageTooLong { .. }
             | WebSocketError::TooManyFragments { .. } => CloseCode::TOO_BIG,
-            WebSocketError::NotUtf8 => CloseCode::INVALID_DATA,
+            WebSocketError::NotUtf8 | WebSocketError::NotDeflated => CloseCode::INVALID_DATA,
             WebSocketError::TooManyControls { .. } => CloseCode::POLICY,
             WebSocketError::Http(_) | WebSocketError::Frame(_) => CloseCode::PROTOCOL,
         }
@@ -68,6 +70,7 @@ impl fmt::Display for WebSocketError {
                 write!(f, "expected at most {max} control frames a second, found more")
             }
             WebSocketError::NotUtf8 => f.write_str("expected UTF-8, found something else"),
+            WebSocketError::NotDeflated => f.write_str("expected deflated data, found something else"),
         }
     }
 }

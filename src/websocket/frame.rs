@@ -14,7 +14,8 @@ pub(super) enum Opcode {
 }
 
 impl Opcode {
-    fn is_control(self) -> bool {
+    #[inline]
+    pub(super) fn is_control(self) -> bool {
         self as u8 >= 8
     }
 }
@@ -25,7 +26,8 @@ pub(super) struct Header {
     pub(super) is_final: bool,
     pub(super) is_compressed: bool,
     pub(super) opcode: Opcode,
-    pub(super) key: Option<[u8; 4]>,
+    /// All zero in a frame without a mask, which is the same.
+    pub(super) key: [u8; 4],
     /// Of the header itself.
     size: u8,
     /// Of the payload.
@@ -64,7 +66,7 @@ impl Header {
             return None;
         }
         let opcode = if first == 0x81 { Opcode::Text } else { Opcode::Binary };
-        Some(Header { is_final: true, is_compressed: false, opcode, key: Some(key), size: 6, length })
+        Some(Header { is_final: true, is_compressed: false, opcode, key, size: 6, length })
     }
 
     /// The header at the front of `input`, if it is there.
@@ -104,7 +106,7 @@ impl Header {
             if !is_final {
                 return Err(WebSocketError::Frame("expected control frames in one piece, found a fragment"));
             }
-            if length > 125 {
+            if length > LONGEST_CONTROL as u64 {
                 return Err(WebSocketError::Frame("expected control frames of at most 125 bytes, found a longer one"));
             }
         } else if length > rules.max as u64 {
@@ -113,13 +115,10 @@ impl Header {
         if size == 4 && length < 126 || size == 10 && length <= u64::from(u16::MAX) {
             return Err(WebSocketError::Frame("expected a length in as few bytes as it needs, found more"));
         }
-        let mut key = None;
+        let mut key = [0; 4];
         if is_masked {
-            key = input.array(usize::from(size));
-            size += 4;
-            if key.is_none() {
-                return Ok(None);
-            }
+            let Some(found) = input.array(usize::from(size)) else { return Ok(None) };
+            (key, size) = (found, size + 4);
         }
         Ok(Some(Header { is_final, is_compressed, opcode, key, size, length: length as usize }))
     }
@@ -167,6 +166,8 @@ fn put_masked(output: &mut Output<'_>, first: u8, key: [u8; 4], payload: &[u8]) 
     }
 }
 
+/// The most that a control frame can carry (section 5.5).
+pub(super) const LONGEST_CONTROL: usize = 125;
 /// The longest that a header can be.
 pub(super) const LONGEST_HEADER: usize = 14;
 /// A client's messages are masked in pieces of so many bytes, which is a multiple of a mask's length.

@@ -2,7 +2,7 @@
 
 use super::extensions::{Malformed, extensions};
 use super::{Config, Negotiated};
-use crate::http::{Request, Status, Version, is_token};
+use crate::http::{KeptRequest, Request, Status, Version, is_field_value, is_token};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha1_smol::Sha1;
@@ -27,11 +27,12 @@ pub(super) struct Asked {
     pub(super) protocols: Vec<String>,
     /// How messages are to be compressed, and how that is said.
     pub(super) deflate: Option<(Negotiated, String)>,
+    pub(super) request: KeptRequest,
 }
 
 /// What comes of a request.
 pub(super) enum Outcome {
-    Asked(Asked),
+    Asked(Box<Asked>),
     /// It asks for something else.
     Http,
     /// It asks for a WebSocket in a way that is refused.
@@ -63,7 +64,10 @@ pub(super) fn examine(request: &Request<'_>, config: &Config) -> Outcome {
         return Outcome::Refused(Status::BAD_REQUEST, "Sec-WebSocket-Protocol is a list of different tokens\n");
     };
     match negotiate(request, config) {
-        Ok(deflate) => Outcome::Asked(Asked { accept, protocols, deflate }),
+        Ok(deflate) => {
+            let request = request.keep();
+            Outcome::Asked(Box::new(Asked { accept, protocols, deflate, request }))
+        }
         Err(Malformed) => Outcome::Refused(Status::BAD_REQUEST, "Sec-WebSocket-Extensions is malformed\n"),
     }
 }
@@ -162,8 +166,8 @@ fn authority<'a>(authority: &'a str, default: &'a str) -> (&'a str, &'a str) {
     }
 }
 
-/// The answer that makes the connection a WebSocket.
-pub(super) fn response(asked: &Asked, protocol: Option<&str>) -> String {
+/// The answer that makes the connection a WebSocket. `fields` and `more` are lines of their own.
+pub(super) fn response(asked: &Asked, protocol: Option<&str>, fields: &str, more: &str) -> String {
     let mut response = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n",
         asked.accept
@@ -174,7 +178,16 @@ pub(super) fn response(asked: &Asked, protocol: Option<&str>) -> String {
     if let Some((_, extension)) = &asked.deflate {
         response += &format!("Sec-WebSocket-Extensions: {extension}\r\n");
     }
-    response + "\r\n"
+    response + fields + more + "\r\n"
+}
+
+/// The line of a field that the answer may have besides its own: not one that is the handshake's, nor one that a `101` cannot have
+/// (RFC 9110, section 8.6; RFC 9112, section 6.1).
+pub(super) fn field_line(name: &str, value: &str) -> Option<String> {
+    const OWN: [&str; 4] = ["Upgrade", "Connection", "Content-Length", "Transfer-Encoding"];
+    let is_own = OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
+        || name.get(.."Sec-WebSocket-".len()).is_some_and(|start| start.eq_ignore_ascii_case("Sec-WebSocket-"));
+    (is_token(name) && is_field_value(value) && !is_own).then(|| format!("{name}: {value}\r\n"))
 }
 
 /// A key for a client's request.

@@ -71,6 +71,7 @@ pub struct Fragment<'a> {
     pub(super) kind: FragmentKind,
     pub(super) bytes: &'a [u8],
     pub(super) is_last: bool,
+    pub(super) is_compressed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,22 +84,74 @@ pub(super) enum FragmentKind {
 impl<'a> Fragment<'a> {
     /// The first part of a text. Characters may lie across the borders of fragments.
     pub fn text(bytes: &'a [u8]) -> Fragment<'a> {
-        Fragment { kind: FragmentKind::Text, bytes, is_last: false }
+        Fragment { kind: FragmentKind::Text, bytes, is_last: false, is_compressed: false }
     }
 
     /// The first part of bytes.
     pub fn binary(bytes: &'a [u8]) -> Fragment<'a> {
-        Fragment { kind: FragmentKind::Binary, bytes, is_last: false }
+        Fragment { kind: FragmentKind::Binary, bytes, is_last: false, is_compressed: false }
+    }
+
+    /// Compresses the message whose first part this is, and so the parts behind it, if the peer can inflate. Those say nothing
+    /// of it. Every part can be inflated as soon as it comes, which costs four bytes each.
+    pub fn compressed(mut self) -> Fragment<'a> {
+        self.is_compressed = true;
+        self
     }
 
     /// A part that is neither the first nor the last.
     pub fn more(bytes: &'a [u8]) -> Fragment<'a> {
-        Fragment { kind: FragmentKind::More, bytes, is_last: false }
+        Fragment { kind: FragmentKind::More, bytes, is_last: false, is_compressed: false }
     }
 
     /// The last part.
     pub fn last(bytes: &'a [u8]) -> Fragment<'a> {
-        Fragment { kind: FragmentKind::More, bytes, is_last: true }
+        Fragment { kind: FragmentKind::More, bytes, is_last: true, is_compressed: false }
+    }
+}
+
+/// A message that says whether it is to be compressed, whatever its length. Without a word of that, it is sent as its text or its
+/// bytes alone would be.
+///
+/// ```
+/// use tiderace::websocket::{Outgoing, WebSocket};
+/// use tiderace::{Conn, Result};
+///
+/// /// A token must not be compressed beside what an attacker may choose, and a picture cannot get shorter.
+/// async fn send(conn: &mut Conn<WebSocket>, token: &str, picture: &[u8], log: &str) -> Result {
+///     conn.send(&Outgoing::text(token).plain()).await?;
+///     conn.send(&Outgoing::binary(picture).plain()).await?;
+///     conn.send(&Outgoing::text(log).compressed()).await
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing<'a> {
+    pub(super) is_text: bool,
+    pub(super) bytes: &'a [u8],
+    pub(super) compresses: Option<bool>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// Text.
+    pub fn text(text: &'a str) -> Outgoing<'a> {
+        Outgoing { is_text: true, bytes: text.as_bytes(), compresses: None }
+    }
+
+    /// Bytes.
+    pub fn binary(bytes: &'a [u8]) -> Outgoing<'a> {
+        Outgoing { is_text: false, bytes, compresses: None }
+    }
+
+    /// Compresses it, if the peer can inflate.
+    pub fn compressed(mut self) -> Outgoing<'a> {
+        self.compresses = Some(true);
+        self
+    }
+
+    /// Sends it as it is.
+    pub fn plain(mut self) -> Outgoing<'a> {
+        self.compresses = Some(false);
+        self
     }
 }
 

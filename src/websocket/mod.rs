@@ -27,9 +27,11 @@
 //! checked. `on_open` is called when the handshake has been made. A message that comes in one frame is lent from the
 //! connection's buffer, in which its mask was taken off.
 
+mod answers;
 mod assembly;
 mod client;
 mod codec;
+mod compression;
 mod decoder;
 mod deflate;
 mod encoder;
@@ -39,8 +41,10 @@ mod frame;
 mod handshake;
 mod mask;
 mod message;
+mod opened;
 mod requests;
 mod shared;
+mod state;
 
 pub use client::{Answer, HandshakeError, Opened, ServerRefusal, UrlError, WebSocketConnector};
 pub use codec::WebSocket;
@@ -48,7 +52,8 @@ pub use decoder::WebSocketDecoder;
 pub use deflate::Deflate;
 pub use encoder::{Accept, WebSocketEncoder};
 pub use error::{SendError, WebSocketError};
-pub use message::{Close, CloseCode, Fragment, Message, Ping, Pong, Prepared};
+pub use message::{Close, CloseCode, Fragment, Message, Outgoing, Ping, Pong, Prepared};
+pub use opened::Handshake;
 
 use codec::Config;
-use deflate::Negotiated;
+use compression::Negotiated;

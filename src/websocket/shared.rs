@@ -3,8 +3,9 @@
 use super::handshake::Asked;
 use super::mask::Masks;
 use super::{Config, Negotiated};
-use crate::http::ResponseEncoder;
+use crate::http::{KeptRequest, ResponseEncoder};
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Which end this is.
@@ -26,8 +27,10 @@ pub(super) struct Shared {
     /// Of a server, until the handshake is made.
     pub(super) responses: RefCell<Option<ResponseEncoder>>,
     masks: Masks,
-    /// The handshake was made, and nobody was told.
+    /// The handshake was made, and the handler was not told.
     pub(super) has_opened: Cell<bool>,
+    /// The request that was accepted, until the handler has been told.
+    pub(super) request: RefCell<Option<Rc<KeptRequest>>>,
 }
 
 /// Where in its life the connection is.
@@ -45,7 +48,7 @@ impl Shared {
         let phase = if role == Role::Server { Phase::Handshake } else { Phase::Open };
         let (phase, asked, has_opened) = (Cell::new(phase), RefCell::default(), Cell::new(false));
         let (deflate, responses, masks) = (Cell::new(negotiated), RefCell::default(), Masks::default());
-        Shared { role, config, phase, asked, deflate, responses, masks, has_opened }
+        Shared { role, config, phase, asked, deflate, responses, masks, has_opened, request: RefCell::default() }
     }
 
     /// What the next frame is masked with: those of clients are.
@@ -54,8 +57,9 @@ impl Shared {
         (self.role == Role::Client).then(|| self.masks.next())
     }
 
-    pub(super) fn open(&self, asked: &Asked) {
-        self.deflate.set(asked.deflate.as_ref().map(|(negotiated, _)| *negotiated));
+    pub(super) fn open(&self, asked: Asked) {
+        self.deflate.set(asked.deflate.map(|(negotiated, _)| negotiated));
+        *self.request.borrow_mut() = Some(Rc::new(asked.request));
         self.responses.take();
         self.phase.set(Phase::Open);
         self.has_opened.set(true);

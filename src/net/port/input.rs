@@ -3,6 +3,7 @@
 use super::Port;
 use crate::buffer::{Class, Ring};
 use crate::io::Readiness;
+use crate::limits;
 use crate::net::Flag;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll};
@@ -64,6 +65,10 @@ impl Port {
                     }
                     self.state.clear(Flag::ASKED);
                     if self.has(Flag::DISCARD) {
+                        if self.has_discarded(read) > limits::LINGER_BYTES {
+                            self.state.set(Flag::PAUSED);
+                            break;
+                        }
                         if total >= Class::LARGEST.bytes() && self.has(Flag::READABLE) {
                             self.look_again();
                             break;
@@ -245,6 +250,14 @@ impl Port {
         let heard = !self.has(Flag::ASKED);
         self.state.set(Flag::ASKED);
         heard
+    }
+
+    /// Counts what was thrown away.
+    #[cold]
+    fn has_discarded(&self, read: usize) -> usize {
+        let discarded = &self.rare().discarded;
+        discarded.set(discarded.get().saturating_add(read));
+        discarded.get()
     }
 
     /// From here on input is thrown away, so that a peer which is busy sending cannot keep a close from its end.

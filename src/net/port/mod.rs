@@ -106,6 +106,8 @@ struct Rare {
     deferred: Cell<Vec<Deferred>>,
     /// The peer takes messages too slowly for a group that does not wait.
     too_slow: Cell<bool>,
+    /// Bytes that were received while the connection closed.
+    discarded: Cell<usize>,
     /// What an encoder said when it panicked outside of the connection's task.
     panic: Cell<Option<String>>,
 }
