@@ -3,7 +3,9 @@
 use crate::buffer::Ring;
 use crate::codec::{Codec, Decoder, Encoder, Item, ProtocolError, frame_end};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::net::{Flag, Stream, Unsent};
+use crate::runtime::timeout;
 use std::fmt;
 use std::future::poll_fn;
 use std::ops::Deref;
@@ -60,7 +62,9 @@ impl<C: Codec> Framed<C> {
         Framed { stream: Held(Some(stream)), decoder, encoder, ring: None, lent: 0 }
     }
 
-    /// The next message, or `None` at the end of the stream. It is lent from the buffer until the next call.
+    /// The next message, or `None` at the end of the stream. It is lent from the buffer until the next call. Where the protocol leaves
+    /// it to the peer to close the connection, as it does to a server of WebSockets, `None` comes when the peer has done so, or
+    /// five seconds after it should have.
     ///
     /// # Errors
     /// [`Error::Protocol`] when the peer breaks the protocol, [`Error::Io`] when the connection breaks. What a protocol says to
@@ -70,9 +74,26 @@ impl<C: Codec> Framed<C> {
     /// # Cancel safety
     /// Safe: what was received of an unfinished message stays in the connection.
     pub async fn next(&mut self) -> Result<Option<Item<'_, C>>> {
-        let Some(end) = poll_fn(|cx| self.poll_frame(cx)).await? else { return Ok(None) };
+        let Some(end) = poll_fn(|cx| self.poll_frame(cx)).await? else {
+            if self.decoder.is_finished() && self.decoder.closes_last() {
+                Box::pin(self.peers_end()).await;
+            }
+            return Ok(None);
+        };
         let Some(ring) = &mut self.ring else { return Ok(None) };
         self.decoder.decode(&mut ring.contiguous(end)[..end]).map(Some).map_err(undecodable)
+    }
+
+    /// Waits until the peer has closed the stream, and no longer than a close may take. What the peer still sends is thrown away.
+    #[cold]
+    async fn peers_end(&self) {
+        let port = self.stream.port();
+        port.discard_input();
+        let ended = poll_fn(|cx| {
+            while port.poll_news(cx).is_ready() {}
+            if port.has(Flag::ENDED) || port.is_failed() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let _ = timeout(limits::CLOSE, ended).await;
     }
 
     /// Ready with the length of the frame at the ring's front.

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use support::*;
 use tiderace::http::Status;
-use tiderace::websocket::{Answer, HandshakeError, Message, Opened, WebSocket, WebSocketConnector};
+use tiderace::websocket::{Answer, Close, CloseCode, HandshakeError, Message, Opened, WebSocket, WebSocketConnector};
 use tiderace::{Backoff, CloseReason, Conn, Error, Handler, Result, TimeLimit, block_on};
 
 /// A server that answers each connection with what it is told, one after the other.
@@ -422,9 +422,7 @@ fn client_that_stays_connected_notices_a_mute_server() {
     let (heard, pings) = events();
     let serving = std::thread::spawn(move || {
         for _ in 0..2 {
-            let mut stream = listener.accept().unwrap().0;
-            let request = read_head(&mut stream);
-            stream.write_all(right("").replace("ACCEPT", &accept_of(&key(&request).unwrap())).as_bytes()).unwrap();
+            let mut stream = accepted(&listener);
             // The subscription, and then a ping that gets no answer.
             let mut frames = [0; 2 + 4 + 9 + 2 + 4];
             stream.read_exact(&mut frames).unwrap();
@@ -469,4 +467,78 @@ fn client_that_stays_connected_gives_up_at_once_when_it_is_set_wrongly() {
         let ended = tiderace::timeout(PATIENCE, client.closed()).await.expect("it gives up");
         assert!(matches!(refused(ended), HandshakeError::Refused(refusal) if refusal.status() == Status(403)));
     });
+}
+
+/// A connection whose handshake was answered.
+fn accepted(listener: &TcpListener) -> TcpStream {
+    let mut stream = listener.accept().unwrap().0;
+    let request = read_head(&mut stream);
+    stream.write_all(right("").replace("ACCEPT", &accept_of(&key(&request).unwrap())).as_bytes()).unwrap();
+    stream
+}
+
+/// The next frame of a client: its first byte, and its payload.
+fn frame_of_client(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 6];
+    stream.read_exact(&mut head).unwrap();
+    assert!(head[1] & 0x80 != 0 && head[1] & 0x7f < 126, "short, and masked");
+    let mut payload = vec![0; usize::from(head[1] & 0x7f)];
+    stream.read_exact(&mut payload).unwrap();
+    payload.iter_mut().zip(head[2..].iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+    (head[0], payload)
+}
+
+/// Whether the client has not closed its side: what it would have sent is in the kernel already, as it was sent with the close.
+fn is_open(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    matches!(peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[test]
+fn client_that_closes_leaves_the_connection_to_the_server() {
+    for ending in ["handler", "by hand", "server"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let (ended, client_ended) = std::sync::mpsc::channel();
+        let serving = std::thread::spawn(move || {
+            let mut stream = accepted(&listener);
+            if ending == "server" {
+                stream.write_all(b"\x88\x02\x03\xe9").unwrap();
+            } else if ending == "handler" {
+                assert_eq!(frame_of_client(&mut stream), (0x81, b"subscribe".to_vec()));
+            }
+            assert_eq!(frame_of_client(&mut stream).0, 0x88, "{ending}");
+            if ending != "server" {
+                // Still on its way when the client closed, and not lost on the client: it does not reset the connection.
+                stream.write_all(&[&b"\x82\x7e\x40\x00"[..], &[0; 0x4000], b"\x88\x02\x03\xe8"].concat()).unwrap();
+            }
+            assert!(is_open(&stream), "{ending}");
+            assert_eq!(client_ended.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty), "{ending}");
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{ending}");
+        });
+        let (sender, told) = events();
+        block_on(async {
+            let opened = WebSocketConnector::new(&url).unwrap().connect().await.unwrap();
+            if ending == "handler" {
+                let handle = opened.serve(Subscriber(sender)).unwrap();
+                handle.close();
+                // It is told of its end before that of the server.
+                while !serving.is_finished() {
+                    tiderace::sleep(Duration::from_millis(1)).await;
+                }
+            } else {
+                let mut socket = opened.framed();
+                if ending == "by hand" {
+                    socket.send(&Close { code: CloseCode::NORMAL, reason: "" }).await.unwrap();
+                }
+                while socket.next().await.unwrap().is_some() {}
+            }
+            let _ = ended.send(());
+        });
+        serving.join().unwrap_or_else(|_| panic!("{ending}"));
+        assert!(ending != "handler" || told.next() == "closed here");
+    }
 }

@@ -193,6 +193,15 @@ pub trait Decoder {
         true
     }
 
+    /// Whether the peer is to close the stream first, because it was told the end. The connection then keeps its own side open until
+    /// the peer has closed, or until a close has taken as long as it may.
+    ///
+    /// The default says no.
+    #[inline]
+    fn closes_last(&self) -> bool {
+        false
+    }
+
     /// Whether the peer has taken its leave: what becomes of the stream from here on is of no interest.
     ///
     /// The default says no.

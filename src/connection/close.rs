@@ -13,7 +13,7 @@
 use super::drive::Session;
 use super::supervise::drop_now;
 use super::{Conn, Handler};
-use crate::codec::Farewell;
+use crate::codec::{Decoder, Farewell};
 use crate::error::{CloseReason, Error, TimeLimit};
 use crate::limits::LINGER;
 use crate::net::{Flag, Port};
@@ -56,7 +56,12 @@ async fn close<H: Handler>(mut session: Session<H>, reason: CloseReason) -> Clos
         // A decoder is anybody's code, and its panic must not keep this from its end.
         let _ = catch_unwind(AssertUnwindSafe(|| session.say_farewell(why)));
     }
-    let reason = deliver(port, blame(reason, port), patience).await;
+    let reason = blame(reason, port);
+    // A peer that is mute, or has broken the protocol, is not waited for.
+    let is_left = matches!(reason, CloseReason::Timeout(_) | CloseReason::Protocol(_));
+    // A decoder is anybody's code here, too.
+    let closes_last = !is_left && catch_unwind(AssertUnwindSafe(|| session.decoder.closes_last())).unwrap_or(false);
+    let reason = deliver(port, reason, patience, closes_last).await;
     log(&session.conn, &reason);
     tell(&mut session, &reason).await;
     port.end(reason.number());
@@ -132,8 +137,8 @@ fn blame(reason: CloseReason, port: &Port) -> CloseReason {
     }
 }
 
-/// Hands everything that was sent to the system, and then the end of the stream.
-async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReason {
+/// Hands everything that was sent to the system, and then the end of the stream, unless the peer's end comes first.
+async fn deliver(port: &Port, reason: CloseReason, limit: Duration, closes_last: bool) -> CloseReason {
     if port.has(Flag::ABORT) {
         // Those who wait for room in its queue wait for nothing.
         port.fail(&std::io::ErrorKind::ConnectionAborted.into());
@@ -163,7 +168,9 @@ async fn deliver(port: &Port, reason: CloseReason, limit: Duration) -> CloseReas
             };
         }
     }
-    let _ = port.shutdown_write();
+    if !closes_last {
+        let _ = port.shutdown_write();
+    }
     reason
 }
 

@@ -79,6 +79,9 @@ impl WebSocketDecoder {
     }
 
     fn put(&self, output: &mut Output<'_>, opcode: Opcode, payload: &[u8]) {
-        frame::put(output, 0x80 | opcode as u8, self.shared.mask(), payload);
+        match self.shared.mask() {
+            Ok(key) => frame::put(output, 0x80 | opcode as u8, key, payload),
+            Err(error) => tracing::error!(%error, ?opcode, "a control frame is not sent"),
+        }
     }
 }

@@ -134,7 +134,7 @@ impl WebSocketDecoder {
                 let is_text = header.opcode == Opcode::Text;
                 if header.is_final && header.is_compressed {
                     let rare = self.rare();
-                    rare.whole = Some(Assembly::whole(is_text, inflate(&shared, payload, &mut rare.inflater)?));
+                    rare.whole = Some(Assembly::whole(is_text, shared.inflate(payload, &mut rare.inflater)?));
                     self.state.set(State::LENDS, true);
                 }
                 if header.is_final {
@@ -152,7 +152,7 @@ impl WebSocketDecoder {
                 };
                 assembly.push(payload, header.is_final, config)?;
                 if header.is_final && assembly.is_compressed {
-                    assembly.bytes = inflate(&shared, &assembly.bytes, &mut rare.inflater)?;
+                    assembly.bytes = shared.inflate(&assembly.bytes, &mut rare.inflater)?;
                 }
                 if header.is_final {
                     rare.whole = rare.assembly.take();
@@ -214,14 +214,6 @@ impl WebSocketDecoder {
         };
         self.answers(answer);
         Ok(())
-    }
-}
-
-/// The message that was compressed.
-fn inflate(shared: &Shared, compressed: &[u8], own: &mut Option<Box<Decompress>>) -> Result<Vec<u8>, WebSocketError> {
-    match shared.deflate.get() {
-        Some(negotiated) => negotiated.inflate(compressed, own, shared.config.max_message),
-        None => Err(WebSocketError::Frame("expected no compression, because none was agreed on")),
     }
 }
 
@@ -321,6 +313,11 @@ impl Decoder for WebSocketDecoder {
 
     fn can_ping(&self) -> bool {
         true
+    }
+
+    /// RFC 6455, section 7.1.1: a client that has sent its close waits for the server to close the connection.
+    fn closes_last(&self) -> bool {
+        self.shared.role == Role::Client && self.shared.phase.get() == Phase::Closed
     }
 
     fn ping(&mut self) {

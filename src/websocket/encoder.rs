@@ -93,7 +93,7 @@ impl WebSocketEncoder {
             Phase::Handshake => return Err(SendError::NotOpen),
             Phase::Closed => return Err(SendError::Closed),
         }
-        frame::put(output, first, self.shared.mask(), payload);
+        frame::put(output, first, self.shared.mask()?, payload);
         Ok(())
     }
 
@@ -128,7 +128,14 @@ impl WebSocketEncoder {
         }
         let mut compressed = Vec::new();
         deflate.deflate(payload, &mut self.deflater, &mut compressed);
-        self.put(0xc0 | opcode as u8, &compressed, output)
+        let put = self.put(0xc0 | opcode as u8, &compressed, output);
+        if put.is_err()
+            && let Some(deflater) = &mut self.deflater
+        {
+            // The peer will not see what this context has seen.
+            deflater.reset();
+        }
+        put
     }
 
     /// The first frame says that the message is compressed, and no other (RFC 7692, section 6.1).

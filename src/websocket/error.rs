@@ -100,6 +100,8 @@ pub enum SendError {
     Protocol,
     /// A response of HTTP cannot be sent.
     Response(crate::http::ResponseError),
+    /// The system has no randomness, and a client's frame needs a mask that a server cannot foresee (RFC 6455, section 10.3).
+    NoRandomness,
 }
 
 impl fmt::Display for SendError {
@@ -115,6 +117,7 @@ impl fmt::Display for SendError {
             SendError::NoHandshake => f.write_str("expected a handshake before its answer"),
             SendError::Protocol => f.write_str("expected a subprotocol that the client has asked for"),
             SendError::Response(error) => error.fmt(f),
+            SendError::NoRandomness => f.write_str("expected random numbers from the system, found none"),
         }
     }
 }

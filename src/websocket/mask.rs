@@ -2,22 +2,34 @@
 
 use std::cell::RefCell;
 
-/// Masks that nobody can foresee (RFC 6455, section 10.3), so many by one system call.
+/// Masks that a peer cannot foresee (RFC 6455, section 10.3), so many by one system call.
 #[derive(Debug, Default)]
 pub(super) struct Masks(RefCell<Vec<[u8; 4]>>);
 
 const MASKS: usize = 64;
 
 impl Masks {
-    pub(super) fn next(&self) -> [u8; 4] {
-        let mut masks = self.0.borrow_mut();
-        if masks.is_empty() {
-            masks.resize(MASKS, [0; 4]);
-            // It fails only where the system has no randomness at all; a mask is then as good as none, and still right.
-            let _ = getrandom::fill(masks.as_flattened_mut());
-        }
-        masks.pop().unwrap_or_default()
+    /// A mask that was not used before; none where the system has no randomness. A frame must not be sent then: a mask that can be
+    /// foreseen lets an attacker choose what stands on the wire.
+    #[inline]
+    pub(super) fn next(&self) -> Option<[u8; 4]> {
+        self.next_from(|masks| getrandom::fill(masks).is_ok())
     }
+
+    #[inline]
+    fn next_from(&self, fill: impl FnOnce(&mut [u8]) -> bool) -> Option<[u8; 4]> {
+        let mut masks = self.0.borrow_mut();
+        masks.pop().or_else(|| drawn(&mut masks, fill))
+    }
+}
+
+#[cold]
+fn drawn(masks: &mut Vec<[u8; 4]>, fill: impl FnOnce(&mut [u8]) -> bool) -> Option<[u8; 4]> {
+    masks.resize(MASKS, [0; 4]);
+    if !fill(masks.as_flattened_mut()) {
+        masks.clear();
+    }
+    masks.pop()
 }
 
 /// Masks bytes, or takes their mask off, which is the same. By blocks of a fixed length, which the compiler makes vectors
@@ -40,6 +52,36 @@ pub(super) fn apply(key: [u8; 4], bytes: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mask_is_none_while_the_system_has_no_randomness() {
+        let masks = Masks::default();
+        for _ in 0..3 {
+            assert_eq!(masks.next_from(|_| false), None);
+        }
+        // What fails half-way has left nothing that could be used.
+        let fails = |masks: &mut [u8]| {
+            masks[0] = 1;
+            false
+        };
+        assert_eq!(masks.next_from(fails), None);
+        for i in 0..3 * MASKS {
+            let fresh = |masks: &mut [u8]| {
+                masks.fill(7);
+                true
+            };
+            assert_eq!(masks.next_from(fresh), Some([7; 4]), "{i}");
+        }
+        assert_eq!(masks.next_from(|_| false), None);
+    }
+
+    #[test]
+    fn masks_are_all_different() {
+        let masks = Masks::default();
+        let drawn: std::collections::HashSet<_> = (0..1000).map(|_| masks.next().unwrap()).collect();
+        // Two of them are the same once in ten thousand runs; ten pairs never.
+        assert!(drawn.len() > 990, "{}", drawn.len());
+    }
 
     #[test]
     fn every_length_is_masked_byte_by_byte() {

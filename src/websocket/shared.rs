@@ -2,8 +2,9 @@
 
 use super::handshake::Asked;
 use super::mask::Masks;
-use super::{Config, Negotiated};
+use super::{Config, Negotiated, SendError, WebSocketError};
 use crate::http::{KeptRequest, ResponseEncoder};
+use flate2::Decompress;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,9 +53,27 @@ impl Shared {
     }
 
     /// What the next frame is masked with: those of clients are.
+    ///
+    /// # Errors
+    /// [`SendError::NoRandomness`].
     #[inline]
-    pub(super) fn mask(&self) -> Option<[u8; 4]> {
-        (self.role == Role::Client).then(|| self.masks.next())
+    pub(super) fn mask(&self) -> Result<Option<[u8; 4]>, SendError> {
+        match self.role {
+            Role::Server => Ok(None),
+            Role::Client => self.masks.next().map(Some).ok_or(SendError::NoRandomness),
+        }
+    }
+
+    /// The message that was compressed.
+    pub(super) fn inflate(
+        &self,
+        compressed: &[u8],
+        own: &mut Option<Box<Decompress>>,
+    ) -> Result<Vec<u8>, WebSocketError> {
+        match self.deflate.get() {
+            Some(negotiated) => negotiated.inflate(compressed, own, self.config.max_message),
+            None => Err(WebSocketError::Frame("expected no compression, because none was agreed on")),
+        }
     }
 
     pub(super) fn open(&self, asked: Asked) {

@@ -66,6 +66,7 @@ enum Host {
 
 /// RFC 6455, section 3.
 const PORT: u16 = 80;
+const NO_V6: &str = "an address of IPv6 in brackets";
 
 impl Target {
     /// Parses `ws://[USER[:PASSWORD]@]HOST[:PORT][/PATH][?QUERY]`.
@@ -178,9 +179,9 @@ impl Host {
             let name = String::from_utf8(name).unwrap_or_default().to_ascii_lowercase();
             return if is_right { Ok(Host::Name(name)) } else { Err("a host, or an address, behind ws://") };
         };
-        let literal = literal.strip_suffix(']').ok_or("an address of IPv6 in brackets")?;
+        let literal = literal.strip_suffix(']').ok_or(NO_V6)?;
         let (ip, zone) = literal.split_once('%').map_or((literal, None), |(ip, zone)| (ip, Some(zone)));
-        let ip = ip.parse().map_err(|_| "an address of IPv6 in brackets")?;
+        let ip = ip.parse().map_err(|_| NO_V6)?;
         let zone = zone.map(|zone| {
             let zone = zone.strip_prefix("25").and_then(decoded)?;
             let is_right = !zone.is_empty() && zone.iter().all(|byte| is_unreserved(*byte));
@@ -206,7 +207,10 @@ fn split_query(path: &str) -> (&str, Option<&str>) {
 
 /// Host and port. An empty port is the default one (RFC 3986, section 3.2.3).
 fn split_port(place: &str) -> Result<(&str, u16), &'static str> {
-    let behind_host = if place.starts_with('[') { place.find(']').map_or(0, |at| at + 1) } else { 0 };
+    let behind_host = match place.starts_with('[') {
+        true => place.find(']').ok_or(NO_V6)? + 1,
+        false => 0,
+    };
     let Some(colon) = place[behind_host..].find(':') else { return Ok((place, PORT)) };
     let (host, port) = (&place[..behind_host + colon], &place[behind_host + colon + 1..]);
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
@@ -251,6 +255,10 @@ fn without_dots(path: &str) -> String {
 
 /// RFC 7617, section 2: the user may have no colon, and neither of them control characters.
 fn basic(user: &str) -> Result<String, &'static str> {
+    let is_right = |byte: u8| is_unreserved(byte) || is_sub_delim(byte) || matches!(byte, b'%' | b':');
+    if !user.bytes().all(is_right) {
+        return Err("a user and a password with other characters percent-encoded (RFC 3986, section 3.2.1)");
+    }
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     let wrong = "a user and a password that Basic can say (RFC 7617, section 2)";
     let (user, password) = (decoded(user).ok_or(wrong)?, decoded(password).ok_or(wrong)?);
