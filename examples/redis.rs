@@ -8,8 +8,9 @@
 //!     listening on 127.0.0.1:6380
 //!
 //! What it is not: a database. All is lost when it ends, because nothing is written to a disk. There are no lists, hashes, sets,
-//! sorted sets or streams, no Lua, no cluster, no replicas, no eviction (when memory is full, what needs more is refused), no
-//! notifications of keys, no users besides the default one, and no settings that can be changed while it runs.
+//! sorted sets or streams, no Lua (by which redis-py releases its `Lock`), no cluster, no replicas, no eviction (when memory is
+//! full, what needs more is refused), no notifications of keys, no users besides the default one, no settings that can be
+//! changed while it runs, and no subscribing inside a transaction.
 
 #[path = "redis/answer.rs"]
 mod answer;
