@@ -191,12 +191,19 @@ fn interim_response_is_no_answer() {
 fn status_that_asks_for_an_upgrade_says_so_of_the_connection() {
     let (server, _) = server(|path| {
         let upgrade = Response::new(Status::UPGRADE_REQUIRED).header("Upgrade", "websocket");
-        vec![if path == "/close" { upgrade.close() } else { upgrade }]
+        vec![match path {
+            "/close" => upgrade.close(),
+            // A field that offers one does so, too, and it is said once.
+            "/offer" => upgrade.status(Status::OK).header("Connection", "Upgrade"),
+            _ => upgrade,
+        }]
     });
     let answered = all(&server, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(answered.contains("\r\nConnection: upgrade\r\n"), "{answered}");
     let answered = all(&server, "GET /close HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(answered.contains("\r\nConnection: upgrade, close\r\n"), "{answered}");
+    let answered = all(&server, "GET /offer HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(answered.contains("\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"), "{answered}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use super::exchange::{Exchange, Stage};
 use super::head::{BodyLength, MOST_FIELDS};
 use super::reader::Reader;
 use super::{HttpError, Request, ResponseEncoder};
+#[cfg(feature = "websocket")]
+use super::{Response, Version};
 use crate::codec::{Busy, Codec, Decoder, Farewell, Input, Output, Patience, Step};
 use crate::limits;
 use std::rc::Rc;
@@ -221,8 +223,10 @@ impl RequestDecoder {
     /// Answers a request that no handler sees, and closes.
     #[cfg(feature = "websocket")]
     pub(crate) fn respond(&mut self, response: Response<'_>, output: &mut Output<'_>) {
-        self.reader.exchange.is_head.set(self.reader.head.is_head);
-        self.reader.exchange.respond(&response.close(), output);
+        let (exchange, head) = (&self.reader.exchange, &self.reader.head);
+        exchange.is_head.set(head.is_head);
+        exchange.is_old.set(head.version == Version::Http10);
+        exchange.respond(&response.close(), output);
     }
 
     /// Whether the request that is decoded next is a handshake, which the handler may answer when its method has returned.

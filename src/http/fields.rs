@@ -8,6 +8,7 @@ pub(super) enum Taken {
     ContentType,
     Date,
     TransferEncoding,
+    Upgrade,
 }
 
 impl Taken {
@@ -16,6 +17,7 @@ impl Taken {
     pub(super) fn of(name: &str) -> Option<Taken> {
         let (usual, taken) = match name.len() {
             4 => ("Date", Taken::Date),
+            7 => ("Upgrade", Taken::Upgrade),
             10 => ("Connection", Taken::Connection),
             12 => ("Content-Type", Taken::ContentType),
             14 => ("Content-Length", Taken::ContentLength),
@@ -39,6 +41,7 @@ pub(super) fn options(before: Option<&str>, value: &str) -> (bool, Option<Box<st
             _ if option.eq_ignore_ascii_case("close") => closes = true,
             "" => {}
             _ if option.eq_ignore_ascii_case("keep-alive") => {}
+            other if others.iter().flat_map(|others| others.split(", ")).any(|it| it.eq_ignore_ascii_case(other)) => {}
             other => others.push(other),
         }
     }

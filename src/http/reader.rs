@@ -122,7 +122,7 @@ impl Reader {
     pub(super) fn farewell(&mut self, why: Farewell) {
         // Of the request that is being read, one that the handler has is pending until it is answered; before, another is.
         let is_awaited = self.is_reading && self.exchange.is_pending() == self.is_handed_over;
-        if is_awaited {
+        if is_awaited && why == Farewell::Timeout {
             self.exchange.is_head.set(self.head.is_head);
         }
         self.exchange.farewell(why, is_awaited);

@@ -180,6 +180,7 @@ impl<'a> Response<'a> {
     ///   a `304`. For any other it must be that of the body.
     /// - `Connection: close` does what [`close`](Response::close) does, and `keep-alive` is up to the library. Other options go
     ///   out.
+    /// - `Upgrade` goes out, and `upgrade` among the options of the connection (RFC 9110, section 7.8).
     /// - `Transfer-Encoding: chunked` is left to the library, and no other coding can be sent.
     pub fn header(mut self, name: &str, value: &str) -> Response<'a> {
         if !is_token(name) || !is_field_value(value) {
@@ -213,6 +214,10 @@ impl<'a> Response<'a> {
             },
             Taken::TransferEncoding if value.eq_ignore_ascii_case("chunked") => {}
             Taken::TransferEncoding => self.error = Some(ResponseError::TransferCoding),
+            Taken::Upgrade => {
+                self.fields.extend_from_slice(format!("Upgrade: {value}\r\n").as_bytes());
+                self.take(Taken::Connection, "upgrade");
+            }
             Taken::Connection => {
                 let (closes, others) = fields::options(self.connection.as_deref(), value);
                 self.closes |= closes;

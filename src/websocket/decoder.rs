@@ -10,7 +10,6 @@ use super::{Close, CloseCode, Message, WebSocketError, mask};
 use crate::codec::{Busy, Decoder, Farewell, Input, Output, Step};
 use crate::http::{RequestDecoder, Status};
 use crate::runtime::coarse_seconds;
-use flate2::Decompress;
 use std::rc::Rc;
 
 /// The receiving half of [`WebSocket`](super::WebSocket).
