@@ -303,7 +303,7 @@ fn the_page_answers_other_requests_as_http_asks_it_to() {
     // Endless heads end.
     let mut stream = server.connect();
     let _ = stream.write_all(&vec![b'x'; 100_000]);
-    assert!(read_to_end(&mut stream).starts_with(b"HTTP/1.1 431 "));
+    assert!(read_to_end(&mut stream).starts_with(b"HTTP/1.1 400 "));
 }
 
 /// RFC 9110, sections 12.4.2 and 12.5.1. What Prometheus and its relatives send is among these.

@@ -293,6 +293,11 @@ pub(super) fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The first comma outside of quoted strings (RFC 9110, section 5.6.4).
 fn comma(list: &[u8]) -> Option<usize> {
+    let first = list.iter().position(|byte| matches!(byte, b',' | b'"'))?;
+    if list[first] == b',' { Some(first) } else { comma_behind_quotes(list) }
+}
+
+fn comma_behind_quotes(list: &[u8]) -> Option<usize> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     list.iter().position(|byte| {
         match byte {

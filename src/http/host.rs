@@ -58,7 +58,8 @@ fn is_ip_literal(text: &[u8]) -> bool {
 
 /// Digits, or none, of a number that a port can have.
 fn is_port(digits: &[u8]) -> bool {
-    digits.iter().all(u8::is_ascii_digit) && digits.iter().try_fold(0, shift_in).is_some()
+    let is_short = digits.len() < "65536".len();
+    digits.iter().all(u8::is_ascii_digit) && (is_short || digits.iter().try_fold(0, shift_in).is_some())
 }
 
 fn shift_in(port: u16, digit: &u8) -> Option<u16> {

@@ -60,16 +60,37 @@ impl HeadEnd {
         let (first, second) = input.as_slices();
         let first_new = first.get(self.looked..).unwrap_or_default();
         let second_new = second.get(self.looked.saturating_sub(first.len())..).unwrap_or_default();
-        for byte in first_new.iter().chain(second_new) {
-            if self.looked >= max {
-                return Err(self.too_long(max));
-            }
-            self.looked += 1;
-            if self.step(*byte)? {
-                return Ok(Some(self.looked));
+        for mut rest in [first_new, second_new] {
+            while !rest.is_empty() {
+                let run = self.run(&rest[..rest.len().min(max.saturating_sub(self.looked))]);
+                self.looked += run;
+                rest = &rest[run..];
+                let Some((byte, behind)) = rest.split_first() else { break };
+                if self.looked >= max {
+                    return Err(self.too_long(max));
+                }
+                self.looked += 1;
+                if self.step(*byte)? {
+                    return Ok(Some(self.looked));
+                }
+                rest = behind;
             }
         }
         Ok(None)
+    }
+
+    /// How many bytes at the front leave everything as it is: most are within a name, a value or a target.
+    #[inline]
+    fn run(&self, bytes: &[u8]) -> usize {
+        let kind = match self.at {
+            _ if self.after_return => return 0,
+            At::Value | At::StatusLine => VALUE,
+            At::Name => TCHAR,
+            At::Path => PATH_ALONE,
+            At::Query => QUERY,
+            _ => return 0,
+        };
+        bytes.iter().position(|byte| !has(*byte, kind)).unwrap_or(bytes.len())
     }
 
     /// Whether a byte was the last of the head.
@@ -157,6 +178,8 @@ const PATH: u8 = 2;
 const QUERY: u8 = 4;
 const VALUE: u8 = 8;
 const HOST: u8 = 16;
+/// What may stand in a path, but for the question mark that ends it.
+const PATH_ALONE: u8 = 32;
 
 /// What each byte may be a part of.
 static KINDS: [u8; 256] = {
@@ -186,6 +209,9 @@ const fn kinds_of(byte: u8) -> u8 {
         kinds |= QUERY;
         if byte != b'\\' {
             kinds |= PATH;
+        }
+        if byte != b'\\' && byte != b'?' {
+            kinds |= PATH_ALONE;
         }
     }
     // RFC 9110, section 5.5.
@@ -241,6 +267,13 @@ pub(super) fn is_quoted_byte(byte: u8) -> bool {
 
 /// Whether a target has only bytes that a target may have.
 pub(super) fn is_target(target: &[u8]) -> bool {
+    let all = target.iter().fold(PATH, |kinds, byte| kinds & KINDS[usize::from(*byte)]);
+    all != 0 || has_backslash(target)
+}
+
+/// Whether what no path may have stands in the query alone.
+#[cold]
+fn has_backslash(target: &[u8]) -> bool {
     // Each byte of a path may stand in a query, too.
     match target.iter().position(|byte| !is_path_byte(*byte)) {
         None => true,
