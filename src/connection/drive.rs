@@ -168,9 +168,13 @@ impl<H: Handler> Session<H> {
                         loop {
                             self.conn.behind = rest.len() as u32;
                             if self.decoder.is_message(frame).map_err(undecodable)? {
-                                let message = self.decoder.decode(frame).map_err(undecodable)?;
-                                self.conn.link.core.meter.message_in();
-                                self.handler.on_message(&mut self.conn, message).await?;
+                                // The message is moved within a scope that ends before the wait: else the future would keep its place.
+                                {
+                                    let message = self.decoder.decode(frame).map_err(undecodable)?;
+                                    self.conn.link.core.meter.message_in();
+                                    self.handler.on_message(&mut self.conn, message)
+                                }
+                                .await?;
                             } else if self.port().has(Flag::UNSPOKEN.or(Flag::FRESH)) {
                                 self.port().is_wordless();
                             }

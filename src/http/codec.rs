@@ -1,7 +1,5 @@
 //! Requests as a whole.
 
-#[cfg(feature = "websocket")]
-use super::Response;
 use super::chunks::{self, ChunksEnd, SIZE_LINE};
 use super::exchange::{Exchange, Stage};
 use super::head::{BodyLength, MOST_FIELDS};

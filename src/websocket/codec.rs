@@ -163,7 +163,7 @@ impl Codec for WebSocket {
         let shared = Rc::new(Shared::new(self.role, self.config.clone(), self.negotiated));
         let http = (self.role == Role::Server).then(|| {
             let (decoder, encoder) = self.config.http.halves();
-            shared.responses.replace(Some(encoder));
+            shared.respond_by(encoder);
             Box::new(decoder)
         });
         (WebSocketDecoder::new(shared.clone(), http), WebSocketEncoder::new(shared))

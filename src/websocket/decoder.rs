@@ -86,14 +86,14 @@ impl WebSocketDecoder {
         let config = &self.shared.config;
         let outcome = handshake::examine(&http.request(frame), config);
         // What an earlier handshake has left is not for this request.
-        let _ = self.shared.asked.take();
+        self.shared.opening(|opening| opening.asked = None);
         self.state.set(State::ASKS, false);
         let answer = match outcome {
             Outcome::Http if config.shows_http => return true,
             Outcome::Http => Answer::Refusal(Status::UPGRADE_REQUIRED, "this is a WebSocket\n"),
             Outcome::Refused(status, why) => Answer::Refusal(status, why),
             Outcome::Asked(asked) if config.asks => {
-                *self.shared.asked.borrow_mut() = Some(asked);
+                self.shared.opening(|opening| opening.asked = Some(asked));
                 self.state.set(State::ASKS, true);
                 return true;
             }
@@ -301,8 +301,7 @@ impl Decoder for WebSocketDecoder {
             self.has_shaken_hands();
             return true;
         }
-        // The handler has been told, and may have kept it.
-        let _ = self.shared.request.take();
+        self.shared.has_told();
         false
     }
 

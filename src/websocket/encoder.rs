@@ -304,20 +304,21 @@ impl Encoder<Accept> for WebSocketEncoder {
     type Error = SendError;
 
     fn encode(&mut self, accept: &Accept, output: &mut Output<'_>) -> Result<(), SendError> {
-        let mut asked = self.shared.asked.borrow_mut();
-        let asks = asked.as_ref().ok_or(SendError::NoHandshake)?;
-        if accept.protocol.as_ref().is_some_and(|protocol| !asks.protocols.contains(protocol)) {
-            return Err(SendError::Protocol);
-        }
-        if accept.has_wrong_field {
-            return Err(SendError::Response(ResponseError::Field));
-        }
-        let fields = &self.shared.config.fields;
-        let response = handshake::response(asks, accept.protocol.as_deref(), fields, &accept.fields);
+        let shared = &self.shared;
+        let asked = shared.opening(|opening| {
+            let asked = opening.asked.as_ref().ok_or(SendError::NoHandshake)?;
+            if accept.protocol.as_ref().is_some_and(|protocol| !asked.protocols.contains(protocol)) {
+                return Err(SendError::Protocol);
+            }
+            if accept.has_wrong_field {
+                return Err(SendError::Response(ResponseError::Field));
+            }
+            opening.asked.take().ok_or(SendError::NoHandshake)
+        })?;
+        let fields = &shared.config.fields;
+        let response = handshake::response(&asked, accept.protocol.as_deref(), fields, &accept.fields);
         output.put_slice(response.as_bytes());
-        if let Some(asked) = asked.take() {
-            self.shared.open(*asked);
-        }
+        shared.open(*asked);
         output.resume();
         Ok(())
     }
@@ -330,16 +331,17 @@ impl Encoder<Response<'_>> for WebSocketEncoder {
         if self.shared.phase.get() != Phase::Handshake {
             return Err(SendError::NoHandshake);
         }
-        let mut responses = self.shared.responses.borrow_mut();
-        let responses = responses.as_mut().ok_or(SendError::NoHandshake)?;
-        responses.encode(response, output).map_err(SendError::Response)?;
-        self.shared.asked.take();
-        Ok(())
+        self.shared.opening(|opening| {
+            let responses = opening.responses.as_mut().ok_or(SendError::NoHandshake)?;
+            responses.encode(response, output).map_err(SendError::Response)?;
+            opening.asked = None;
+            Ok(())
+        })
     }
 
     /// A handle may refuse a handshake; a request has a responder for that.
     fn encode_from_handle(&mut self, response: &Response<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
-        if self.shared.asked.borrow().is_none() {
+        if self.shared.opening(|opening| opening.asked.is_none()) {
             return Err(SendError::Response(ResponseError::Handle));
         }
         self.encode(response, output)
@@ -354,9 +356,10 @@ impl Encoder<Chunk<'_>> for WebSocketEncoder {
     type Error = SendError;
 
     fn encode(&mut self, chunk: &Chunk<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
-        let mut responses = self.shared.responses.borrow_mut();
-        let responses = responses.as_mut().ok_or(SendError::NoHandshake)?;
-        responses.encode(chunk, output).map_err(SendError::Response)
+        self.shared.opening(|opening| {
+            let responses = opening.responses.as_mut().ok_or(SendError::NoHandshake)?;
+            responses.encode(chunk, output).map_err(SendError::Response)
+        })
     }
 
     fn encode_from_handle(&mut self, _: &Chunk<'_>, _: &mut Output<'_>) -> Result<(), SendError> {

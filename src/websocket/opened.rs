@@ -52,6 +52,6 @@ impl Conn<WebSocket> {
     /// }
     /// ```
     pub fn handshake(&self) -> Option<Handshake> {
-        self.link.encoder()?.shared.request.borrow().clone().map(Handshake)
+        self.link.encoder()?.shared.opening(|opening| opening.request.clone()).map(Handshake)
     }
 }

@@ -13,7 +13,7 @@ impl WebSocketEncoder {
         &self,
         with: impl FnOnce(&mut ResponseEncoder) -> Result<R, ResponseError>,
     ) -> Result<R, ResponseError> {
-        with(self.shared.responses.borrow_mut().as_mut().ok_or(ResponseError::NotAsked)?)
+        self.shared.opening(|opening| with(opening.responses.as_mut().ok_or(ResponseError::NotAsked)?))
     }
 }
 

@@ -16,22 +16,29 @@ pub(super) enum Role {
     Client,
 }
 
+/// One for each connection, for as long as it lives: what only the handshake needs is kept apart.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) role: Role,
     pub(super) config: Arc<Config>,
-    pub(super) phase: Cell<Phase>,
-    /// A handshake that the handler is to answer.
-    pub(super) asked: RefCell<Option<Box<Asked>>>,
     /// How messages are compressed.
     pub(super) deflate: Cell<Option<Negotiated>>,
-    /// Of a server, until the handshake is made.
-    pub(super) responses: RefCell<Option<ResponseEncoder>>,
-    masks: Masks,
+    opening: RefCell<Option<Box<Opening>>>,
+    /// A client's.
+    masks: Option<Box<Masks>>,
+    pub(super) role: Role,
+    pub(super) phase: Cell<Phase>,
     /// The handshake was made, and the handler was not told.
     pub(super) has_opened: Cell<bool>,
-    /// The request that was accepted, until the handler has been told.
-    pub(super) request: RefCell<Option<Rc<KeptRequest>>>,
+}
+
+/// What a server keeps until the handshake is made, and its handler was told.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    /// A handshake that the handler is to answer.
+    pub(super) asked: Option<Box<Asked>>,
+    pub(super) responses: Option<ResponseEncoder>,
+    /// The request that was accepted.
+    pub(super) request: Option<Rc<KeptRequest>>,
 }
 
 /// Where in its life the connection is.
@@ -47,9 +54,30 @@ impl Shared {
     pub(super) fn new(role: Role, config: Arc<Config>, negotiated: Option<Negotiated>) -> Shared {
         // A client makes its handshake before it has a codec.
         let phase = if role == Role::Server { Phase::Handshake } else { Phase::Open };
-        let (phase, asked, has_opened) = (Cell::new(phase), RefCell::default(), Cell::new(false));
-        let (deflate, responses, masks) = (Cell::new(negotiated), RefCell::default(), Masks::default());
-        Shared { role, config, phase, asked, deflate, responses, masks, has_opened, request: RefCell::default() }
+        let masks = (role == Role::Client).then(Box::default);
+        let (phase, deflate, has_opened) = (Cell::new(phase), Cell::new(negotiated), Cell::new(false));
+        Shared { config, deflate, opening: RefCell::default(), masks, role, phase, has_opened }
+    }
+
+    /// Begins with requests, which are answered by this.
+    pub(super) fn respond_by(&self, responses: ResponseEncoder) {
+        let opening = Opening { responses: Some(responses), ..Opening::default() };
+        *self.opening.borrow_mut() = Some(Box::new(opening));
+    }
+
+    /// Lends what the handshake needs; nothing, once that is made.
+    pub(super) fn opening<R>(&self, with: impl FnOnce(&mut Opening) -> R) -> R {
+        match &mut *self.opening.borrow_mut() {
+            Some(opening) => with(opening),
+            None => with(&mut Opening::default()),
+        }
+    }
+
+    /// Drops what the handshake needed.
+    pub(super) fn has_told(&self) {
+        if self.phase.get() != Phase::Handshake {
+            drop(self.opening.take());
+        }
     }
 
     /// What the next frame is masked with: those of clients are.
@@ -58,10 +86,8 @@ impl Shared {
     /// [`SendError::NoRandomness`].
     #[inline]
     pub(super) fn mask(&self) -> Result<Option<[u8; 4]>, SendError> {
-        match self.role {
-            Role::Server => Ok(None),
-            Role::Client => self.masks.next().map(Some).ok_or(SendError::NoRandomness),
-        }
+        let Some(masks) = &self.masks else { return Ok(None) };
+        masks.next().map(Some).ok_or(SendError::NoRandomness)
     }
 
     /// The message that was compressed.
@@ -78,8 +104,8 @@ impl Shared {
 
     pub(super) fn open(&self, asked: Asked) {
         self.deflate.set(asked.deflate.map(|(negotiated, _)| negotiated));
-        *self.request.borrow_mut() = Some(Rc::new(asked.request));
-        self.responses.take();
+        let request = Some(Rc::new(asked.request));
+        self.opening(|opening| *opening = Opening { request, ..Opening::default() });
         self.phase.set(Phase::Open);
         self.has_opened.set(true);
     }
