@@ -20,14 +20,14 @@ pub(super) struct Negotiated {
     /// The windows of what is sent, and of what is received.
     pub(super) bits: u8,
     pub(super) peer_bits: u8,
-    pub(super) level: u32,
-    pub(super) threshold: usize,
+    pub(super) level: u8,
+    pub(super) threshold: u32,
 }
 
 /// The contexts of the connections of one core that keep none of their own.
 #[derive(Default)]
 struct Shared {
-    deflate: Vec<((u32, u8), Compress)>,
+    deflate: Vec<((u8, u8), Compress)>,
     inflate: Option<Decompress>,
 }
 
@@ -44,7 +44,7 @@ impl Negotiated {
     /// one that no compressor keeps to, nothing is: a message may always go plain (section 6).
     #[inline]
     pub(super) fn is_for(&self, length: usize, said: Option<bool>) -> bool {
-        self.bits >= NARROWEST && said.unwrap_or(length >= self.threshold)
+        self.bits >= NARROWEST && said.unwrap_or(length >= self.threshold as usize)
     }
 
     /// Compresses a fragment of a message, whose context is kept to its end at least.
@@ -62,7 +62,7 @@ impl Negotiated {
     }
 
     fn compressor(&self) -> Compress {
-        Compress::new_with_window_bits(Compression::new(self.level), false, self.bits)
+        Compress::new_with_window_bits(Compression::new(self.level.into()), false, self.bits)
     }
 
     /// Compresses a message behind what is in `to`. `own` is the connection's context, if it keeps one.

@@ -18,12 +18,14 @@ pub struct WebSocketDecoder {
     pub(super) shared: Rc<Shared>,
     /// Reads requests until one has asked for a WebSocket.
     pub(super) http: Option<Box<RequestDecoder>>,
-    rules: Rules,
+    /// Bytes that a frame may carry.
+    max: usize,
     /// Of the frame that was found last.
     header: Option<Header>,
     rare: Option<Box<Rare>>,
     /// Control frames in this second.
-    controls: (u32, u32),
+    controls: u32,
+    second: u16,
     state: State,
 }
 
@@ -31,10 +33,17 @@ impl WebSocketDecoder {
     pub(super) fn new(shared: Rc<Shared>, http: Option<Box<RequestDecoder>>) -> WebSocketDecoder {
         let config = &shared.config;
         let max = config.max_frame.min(config.max_message);
-        let rules =
-            Rules { is_masked: shared.role == Role::Server, may_be_compressed: shared.deflate.get().is_some(), max };
-        let state = State(if http.is_some() { State::HTTP } else { 0 });
-        WebSocketDecoder { shared, http, rules, header: None, rare: None, controls: (0, 0), state }
+        let mut state = State(0);
+        state.set(State::HTTP, http.is_some());
+        state.set(State::MASKED, shared.role == Role::Server);
+        state.set(State::INFLATES, shared.deflate.get().is_some());
+        WebSocketDecoder { shared, http, max, header: None, rare: None, controls: 0, second: 0, state }
+    }
+
+    /// What is expected of headers.
+    fn rules(&self) -> Rules {
+        let (is_masked, may_be_compressed) = (self.state.has(State::MASKED), self.state.has(State::INFLATES));
+        Rules { is_masked, may_be_compressed, max: self.max }
     }
 
     fn rare(&mut self) -> &mut Rare {
@@ -56,7 +65,7 @@ impl WebSocketDecoder {
     fn has_shaken_hands(&mut self) {
         self.http = None;
         self.state.set(State::HTTP | State::ASKS, false);
-        self.rules.may_be_compressed = self.shared.deflate.get().is_some();
+        self.state.set(State::INFLATES, self.shared.deflate.get().is_some());
     }
 
     #[inline(never)]
@@ -76,7 +85,7 @@ impl WebSocketDecoder {
             self.rare().whole = None;
             self.tidy();
         }
-        self.header = Header::parse(input, &self.rules).map_err(|error| self.refuse(error))?;
+        self.header = Header::parse(input, &self.rules()).map_err(|error| self.refuse(error))?;
         Ok(self.header.map(|header| header.end()).filter(|end| *end <= input.len()))
     }
 
@@ -111,7 +120,7 @@ impl WebSocketDecoder {
     #[inline]
     fn pass(&mut self, header: Header, frame: &mut [u8]) -> Result<bool, WebSocketError> {
         let payload = &mut frame[header.size()..];
-        if self.rules.is_masked {
+        if self.state.has(State::MASKED) {
             mask::apply(header.key, payload);
         }
         let is_plain = header.is_final && !header.is_compressed;
@@ -194,13 +203,13 @@ impl WebSocketDecoder {
 
     fn count_control(&mut self) -> Result<(), WebSocketError> {
         let max = self.shared.config.max_controls;
-        let second = coarse_seconds();
-        let (counted, controls) = &mut self.controls;
-        if *counted != second {
-            (*counted, *controls) = (second, 0);
+        // Seconds that are the same but for their upper half are 18 hours apart.
+        let second = coarse_seconds() as u16;
+        if self.second != second {
+            (self.second, self.controls) = (second, 0);
         }
-        *controls += 1;
-        if *controls > max { Err(WebSocketError::TooManyControls { max }) } else { Ok(()) }
+        self.controls = self.controls.saturating_add(1);
+        if self.controls > max { Err(WebSocketError::TooManyControls { max }) } else { Ok(()) }
     }
 
     /// The peer closes; it is answered with its own code (RFC 6455, section 5.5.1).
@@ -237,8 +246,8 @@ impl Decoder for WebSocketDecoder {
 
     #[inline]
     fn frame_end(&mut self, input: Input<'_>) -> Result<Option<usize>, WebSocketError> {
-        if !self.state.has(State::HTTP | State::LENDS | State::CLOSED)
-            && let Some(header) = Header::parse_short(input, &self.rules)
+        if self.state.is_plain()
+            && let Some(header) = Header::parse_short(input, self.max)
         {
             self.header = Some(header);
             let end = header.end();
@@ -356,7 +365,7 @@ impl Decoder for WebSocketDecoder {
         match &self.http {
             Some(http) => http.max_buffered(),
             // A control frame has its full length, however short messages are to be (RFC 6455, section 5.5).
-            None => self.rules.max.max(frame::LONGEST_CONTROL) + frame::LONGEST_HEADER,
+            None => self.max.max(frame::LONGEST_CONTROL) + frame::LONGEST_HEADER,
         }
     }
 }

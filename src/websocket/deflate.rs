@@ -15,8 +15,8 @@ pub(super) const WIDEST: u8 = 15;
 /// costs nothing for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deflate {
-    level: u32,
-    threshold: usize,
+    level: u8,
+    threshold: u32,
     /// Between the messages that are sent, and those that are received.
     keeps_sent: bool,
     keeps_received: bool,
@@ -28,7 +28,7 @@ impl Default for Deflate {
     fn default() -> Deflate {
         Deflate {
             level: 1,
-            threshold: limits::WEBSOCKET_COMPRESSED,
+            threshold: limits::WEBSOCKET_COMPRESSED as u32,
             keeps_sent: false,
             keeps_received: false,
             window_bits: WIDEST,
@@ -41,13 +41,13 @@ impl Deflate {
     /// How hard to try, from 1 to 9. Default: 1, because most of what there is to gain is gained there, and each more costs
     /// processor time.
     pub fn level(mut self, level: u32) -> Deflate {
-        self.level = level.clamp(1, 9);
+        self.level = level.clamp(1, 9) as u8;
         self
     }
 
     /// Messages of fewer bytes go plain. Default: 1 KiB. An [`Outgoing`](super::Outgoing) message can say otherwise.
     pub fn threshold(mut self, bytes: usize) -> Deflate {
-        self.threshold = bytes;
+        self.threshold = u32::try_from(bytes).unwrap_or(u32::MAX);
         self
     }
 
@@ -155,7 +155,7 @@ impl Deflate {
             return None;
         }
         // No compressor of today keeps to a window of 256 bytes. A message may always go plain (RFC 7692, section 6).
-        let threshold = if bits < 9 { usize::MAX } else { self.threshold };
+        let threshold = if bits < 9 { u32::MAX } else { self.threshold };
         let deflates_anew = answer.client_anew || !self.keeps_sent;
         let (inflates_anew, level) = (answer.server_anew, self.level);
         Some(Negotiated { deflates_anew, inflates_anew, bits, peer_bits, level, threshold })

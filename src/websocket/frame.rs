@@ -59,10 +59,10 @@ impl Header {
 
     /// The header at the front of `input`, if it is that of a short message of a client, in one frame: most are.
     #[inline]
-    pub(super) fn parse_short(input: Input<'_>, rules: &Rules) -> Option<Header> {
+    pub(super) fn parse_short(input: Input<'_>, max: usize) -> Option<Header> {
         let [first @ (0x81 | 0x82), second @ 0x80..=0xfd, key @ ..] = input.array::<6>(0)? else { return None };
         let length = usize::from(second & 0x7f);
-        if !rules.is_masked || length > rules.max {
+        if length > max {
             return None;
         }
         let opcode = if first == 0x81 { Opcode::Text } else { Opcode::Binary };

@@ -5,7 +5,8 @@ use super::mask::Masks;
 use super::{Config, Negotiated, SendError, WebSocketError};
 use crate::http::{KeptRequest, ResponseEncoder};
 use flate2::Decompress;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,12 +18,11 @@ pub(super) enum Role {
 }
 
 /// One for each connection, for as long as it lives: what only the handshake needs is kept apart.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Arc<Config>,
     /// How messages are compressed.
     pub(super) deflate: Cell<Option<Negotiated>>,
-    opening: RefCell<Option<Box<Opening>>>,
+    opening: Cell<Option<Box<Opening>>>,
     /// A client's.
     masks: Option<Box<Masks>>,
     pub(super) role: Role,
@@ -50,27 +50,33 @@ pub(super) enum Phase {
     Closed,
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("role", &self.role).field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     pub(super) fn new(role: Role, config: Arc<Config>, negotiated: Option<Negotiated>) -> Shared {
         // A client makes its handshake before it has a codec.
         let phase = if role == Role::Server { Phase::Handshake } else { Phase::Open };
         let masks = (role == Role::Client).then(Box::default);
         let (phase, deflate, has_opened) = (Cell::new(phase), Cell::new(negotiated), Cell::new(false));
-        Shared { config, deflate, opening: RefCell::default(), masks, role, phase, has_opened }
+        Shared { config, deflate, opening: Cell::default(), masks, role, phase, has_opened }
     }
 
     /// Begins with requests, which are answered by this.
     pub(super) fn respond_by(&self, responses: ResponseEncoder) {
         let opening = Opening { responses: Some(responses), ..Opening::default() };
-        *self.opening.borrow_mut() = Some(Box::new(opening));
+        self.opening.set(Some(Box::new(opening)));
     }
 
     /// Lends what the handshake needs; nothing, once that is made.
     pub(super) fn opening<R>(&self, with: impl FnOnce(&mut Opening) -> R) -> R {
-        match &mut *self.opening.borrow_mut() {
-            Some(opening) => with(opening),
-            None => with(&mut Opening::default()),
-        }
+        let Some(mut opening) = self.opening.take() else { return with(&mut Opening::default()) };
+        let done = with(&mut opening);
+        self.opening.set(Some(opening));
+        done
     }
 
     /// Drops what the handshake needed.

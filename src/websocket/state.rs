@@ -35,6 +35,10 @@ impl State {
     pub(super) const LENDS: u8 = 4;
     /// The peer has sent its close, which was its last frame.
     pub(super) const CLOSED: u8 = 8;
+    /// Peers mask their frames: clients do, servers do not.
+    pub(super) const MASKED: u8 = 32;
+    /// The first frame of a message may say that it is compressed.
+    pub(super) const INFLATES: u8 = 64;
     /// The request that is decoded next is a handshake for the handler.
     pub(super) const ASKS: u8 = 16;
 
@@ -46,5 +50,11 @@ impl State {
     #[inline]
     pub(super) fn set(&mut self, bit: u8, on: bool) {
         self.0 = if on { self.0 | bit } else { self.0 & !bit };
+    }
+
+    /// Whether the next frame may be a short message of a client, with nothing to be seen to before.
+    #[inline]
+    pub(super) fn is_plain(self) -> bool {
+        self.0 & (State::HTTP | State::LENDS | State::CLOSED | State::MASKED) == State::MASKED
     }
 }
