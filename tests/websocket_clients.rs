@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use support::*;
 use tiderace::http::Status;
-use tiderace::websocket::{Answer, Close, CloseCode, HandshakeError, Message, Opened, WebSocket, WebSocketConnector};
+use tiderace::websocket::{
+    Answer, Close, CloseCode, Deflate, HandshakeError, Message, Opened, WebSocket, WebSocketConnector,
+};
 use tiderace::{Backoff, CloseReason, Conn, Error, Handler, Result, TimeLimit, block_on};
 
 /// A server that answers each connection with what it is told, one after the other.
@@ -471,20 +473,31 @@ fn client_that_stays_connected_gives_up_at_once_when_it_is_set_wrongly() {
 
 /// A connection whose handshake was answered.
 fn accepted(listener: &TcpListener) -> TcpStream {
+    accepted_with(listener, "")
+}
+
+/// The same, with more fields in the answer.
+fn accepted_with(listener: &TcpListener, more: &str) -> TcpStream {
     let mut stream = listener.accept().unwrap().0;
     let request = read_head(&mut stream);
-    stream.write_all(right("").replace("ACCEPT", &accept_of(&key(&request).unwrap())).as_bytes()).unwrap();
+    stream.write_all(right(more).replace("ACCEPT", &accept_of(&key(&request).unwrap())).as_bytes()).unwrap();
     stream
 }
 
 /// The next frame of a client: its first byte, and its payload.
 fn frame_of_client(stream: &mut TcpStream) -> (u8, Vec<u8>) {
-    let mut head = [0; 6];
+    let (mut head, mut long, mut key) = ([0; 2], [0; 2], [0; 4]);
     stream.read_exact(&mut head).unwrap();
-    assert!(head[1] & 0x80 != 0 && head[1] & 0x7f < 126, "short, and masked");
-    let mut payload = vec![0; usize::from(head[1] & 0x7f)];
+    assert!(head[1] & 0x80 != 0 && head[1] & 0x7f < 127, "below 64 KiB, and masked");
+    let mut length = usize::from(head[1] & 0x7f);
+    if length == 126 {
+        stream.read_exact(&mut long).unwrap();
+        length = usize::from(u16::from_be_bytes(long));
+    }
+    stream.read_exact(&mut key).unwrap();
+    let mut payload = vec![0; length];
     stream.read_exact(&mut payload).unwrap();
-    payload.iter_mut().zip(head[2..].iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+    payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
     (head[0], payload)
 }
 
@@ -540,5 +553,101 @@ fn client_that_closes_leaves_the_connection_to_the_server() {
         });
         serving.join().unwrap_or_else(|_| panic!("{ending}"));
         assert!(ending != "handler" || told.next() == "closed here");
+    }
+}
+
+fn deflating(deflate: Deflate) -> WebSocket {
+    WebSocket::default().compress(deflate.threshold(0))
+}
+
+#[test]
+fn client_keeps_to_any_window_that_a_server_asks_for() {
+    // A compressor with a larger window would refer to what is 300 and more bytes back.
+    let message = [noise(1, 300), noise(1, 300), noise(2, 5_000), noise(1, 300)].concat();
+    for (bits, keeps) in (8..=15).flat_map(|bits| [(bits, false), (bits, true)]) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let expected = message.clone();
+        let serving = std::thread::spawn(move || {
+            let anew = if keeps { "" } else { "; server_no_context_takeover; client_no_context_takeover" };
+            let answer = format!("permessage-deflate; client_max_window_bits={bits}{anew}");
+            let mut stream = accepted_with(&listener, &format!("Sec-WebSocket-Extensions: {answer}\r\n"));
+            // In small parts, so that no more than the window is at hand.
+            let mut inflate = flate2::Decompress::new_with_window_bits(false, bits.max(9));
+            for _ in 0..3 {
+                let (first, payload) = frame_of_client(&mut stream);
+                if first == 0x82 {
+                    assert!(payload == expected, "{bits}");
+                    continue;
+                }
+                assert_eq!((first, bits > 8), (0xc2, true));
+                let compressed = [&payload[..], &[0, 0, 0xff, 0xff]].concat();
+                let (mut read, mut message) = (0, Vec::new());
+                while read < compressed.len() || message.len() < expected.len() {
+                    let mut part = [0; 64];
+                    let before = (inflate.total_in(), inflate.total_out());
+                    inflate.decompress(&compressed[read..], &mut part, flate2::FlushDecompress::Sync).unwrap();
+                    let written = (inflate.total_out() - before.1) as usize;
+                    read += (inflate.total_in() - before.0) as usize;
+                    message.extend_from_slice(&part[..written]);
+                    assert!(
+                        message.len() <= expected.len() && (written, inflate.total_in()) != (0, before.0),
+                        "{bits}"
+                    );
+                }
+                assert!(message == expected, "{bits}, keeps {keeps}");
+                if !keeps {
+                    inflate.reset(false);
+                }
+            }
+        });
+        let deflate = if keeps { Deflate::default().keep_contexts() } else { Deflate::default() };
+        block_on(async {
+            let connector = WebSocketConnector::new(&url).unwrap().limits(&deflating(deflate));
+            let mut socket = connector.connect().await.unwrap().framed();
+            for _ in 0..3 {
+                socket.send(&message).await.unwrap();
+            }
+        });
+        serving.join().unwrap_or_else(|_| panic!("{bits}, keeps {keeps}"));
+    }
+}
+
+#[test]
+fn compression_that_was_not_offered_fails_the_handshake() {
+    let anew = "permessage-deflate; server_no_context_takeover";
+    for (deflate, answer, is_taken) in [
+        (Some(Deflate::default()), format!("{anew}; client_no_context_takeover"), true),
+        (Some(Deflate::default()), anew.to_owned(), true),
+        (Some(Deflate::default()), format!("{anew}\r\nSec-WebSocket-Extensions:"), true),
+        (Some(Deflate::default()), format!("{anew}; server_max_window_bits=8"), true),
+        (Some(Deflate::default().keep_contexts()), "permessage-deflate".to_owned(), true),
+        // It was told to forget.
+        (Some(Deflate::default()), "permessage-deflate".to_owned(), false),
+        (Some(Deflate::default()), format!("{anew}; client_max_window_bits"), false),
+        (Some(Deflate::default()), format!("{anew}; client_max_window_bits=7"), false),
+        (Some(Deflate::default()), format!("{anew}; client_max_window_bits=16"), false),
+        (Some(Deflate::default()), format!("{anew}; client_max_window_bits=010"), false),
+        (Some(Deflate::default()), format!("{anew}; server_max_window_bits"), false),
+        (Some(Deflate::default()), format!("{anew}; server_no_context_takeover"), false),
+        (Some(Deflate::default()), format!("{anew}; level=9"), false),
+        (Some(Deflate::default()), format!("{anew}, {anew}"), false),
+        (Some(Deflate::default()), format!("{anew}\r\nSec-WebSocket-Extensions: {anew}"), false),
+        (Some(Deflate::default()), format!("{anew}, x-other"), false),
+        (Some(Deflate::default()), "x-webkit-deflate-frame".to_owned(), false),
+        (None, anew.to_owned(), false),
+    ] {
+        let server = Scripted::once(right(&format!("Sec-WebSocket-Extensions: {answer}\r\n")));
+        let connector = server.connector();
+        let connector = match deflate {
+            Some(deflate) => connector.limits(&deflating(deflate)),
+            None => connector,
+        };
+        match connect(&connector) {
+            Ok(_) => assert!(is_taken, "{answer}"),
+            Err(error) => {
+                assert!(!is_taken && matches!(refused(Err::<(), _>(error)), HandshakeError::Answer(_)), "{answer}")
+            }
+        }
     }
 }

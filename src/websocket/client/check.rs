@@ -39,8 +39,11 @@ impl WebSocketConnector {
     /// The list may be spread over several lines (RFC 6455, section 9.1).
     fn compression(&self, answer: &Answer) -> Result<Option<Negotiated>, HandshakeError> {
         let lines = answer.values("sec-websocket-extensions").map(String::from_utf8_lossy);
-        let list = lines.collect::<Vec<_>>().join(",");
-        if list.split(',').all(|extension| extension.trim().is_empty()) {
+        // Members of a list may be empty (RFC 9110, section 5.6.1).
+        let extensions =
+            lines.map(|line| line.trim_matches([',', ' ', '\t']).to_owned()).filter(|line| !line.is_empty());
+        let list = extensions.collect::<Vec<_>>().join(",");
+        if list.is_empty() {
             return Ok(None);
         }
         let deflate = self.codec.config.deflate.as_ref();
