@@ -413,7 +413,10 @@ fn reply_that_breaks_the_protocol_or_answers_nothing_ends_the_connection() {
             let mut peer = Peer::greet(&listener);
             peer.expects("GET x");
             peer.says(reply);
-            let _ = peer.0.read_to_end(&mut Vec::new());
+            // An unfinished reply keeps the client waiting.
+            if !reply.starts_with("$9") {
+                let _ = peer.0.read_to_end(&mut Vec::new());
+            }
         }
         let mut peer = Peer::greet(&listener);
         peer.expects("GET y");
@@ -429,9 +432,6 @@ fn reply_that_breaks_the_protocol_or_answers_nothing_ends_the_connection() {
                 // Its bytes are counted as they come, so the end of the stream is what shows.
                 other if reply.starts_with("$9") => drop(is_lost(other)),
                 other => assert!(is_lost(other).contains("expected"), "{reply:?}"),
-            }
-            if reply.starts_with("$9") {
-                continue;
             }
         }
         loop {
@@ -452,7 +452,9 @@ fn pipeline_has_its_replies_in_order_and_errors_among_them() {
         for command in ["SET a 1", "LPUSH a 2", "MGET a b"] {
             peer.expects(command);
         }
-        peer.says("+OK\r\n-WRONGTYPE Operation against a key\r\n>2\r\n+invalidate\r\n*1\r\n+a\r\n*2\r\n$1\r\n1\r\n_\r\n");
+        peer.says(
+            "+OK\r\n-WRONGTYPE Operation against a key\r\n>2\r\n+invalidate\r\n*1\r\n+a\r\n*2\r\n$1\r\n1\r\n_\r\n",
+        );
         peer.expects("GET c");
         peer.says("+c\r\n");
         peer.sees_the_end();
@@ -472,8 +474,10 @@ fn pipeline_has_its_replies_in_order_and_errors_among_them() {
         assert_eq!(c.await.unwrap(), "c");
         // It is empty again.
         assert!(pipeline.run().await.unwrap().is_empty());
-        assert_eq!(pipeline.add(&["GET", "a"]).add::<&str>(&[]).run().await.map(|_| ()).unwrap_err().to_string(),
-            redis.command::<&str>(&[]).await.unwrap_err().to_string());
+        assert_eq!(
+            pipeline.add(&["GET", "a"]).add::<&str>(&[]).run().await.map(|_| ()).unwrap_err().to_string(),
+            redis.command::<&str>(&[]).await.unwrap_err().to_string()
+        );
     });
     script.join().unwrap();
 }
@@ -666,7 +670,18 @@ fn subscription_that_is_refused_is_the_servers_error() {
 fn replies_become_types_and_wrong_ones_are_named() {
     let (url, script) = peer(|listener| {
         let mut peer = Peer::greet(&listener);
-        for reply in [":300\r\n", "$2\r\n-7\r\n", "_\r\n", "*-1\r\n", ",2.5\r\n", "#t\r\n", "$2\r\n\u{ff}\r\n", "~2\r\n+b\r\n+a\r\n", "=6\r\ntxt:hi\r\n", "*2\r\n:1\r\n-ERR no\r\n"] {
+        for reply in [
+            ":300\r\n",
+            "$2\r\n-7\r\n",
+            "_\r\n",
+            "*-1\r\n",
+            ",2.5\r\n",
+            "#t\r\n",
+            "$2\r\n\u{ff}\r\n",
+            "~2\r\n+b\r\n+a\r\n",
+            "=6\r\ntxt:hi\r\n",
+            "*2\r\n:1\r\n-ERR no\r\n",
+        ] {
             peer.hears();
             peer.says(reply);
         }
@@ -721,7 +736,6 @@ fn client_on_a_servers_core_gets_its_replies_before_it_ends_with_the_server() {
             let a = redis.get::<String>("a");
             sender.send("asked".to_owned()).unwrap();
             sender.send(a.await.unwrap()).unwrap();
-            sender.send(redis.get::<String>("b").await.unwrap_err().to_string()).unwrap();
         })
         .detach();
     }));

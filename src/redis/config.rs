@@ -6,6 +6,7 @@ use crate::client::{Backoff, Connector};
 use crate::error::Result;
 use crate::limits;
 use crate::resp::{Replies, Version};
+use crate::runtime::yield_now;
 use std::fmt;
 use std::time::Duration;
 
@@ -161,7 +162,12 @@ impl RedisConfig {
     /// Outside a core.
     pub async fn connect(self) -> Result<Redis> {
         let stream = super::handshake::connect(&self).await?;
-        Ok(Redis::over(self, Some(stream)))
+        let redis = Redis::over(self, Some(stream));
+        // What is asked of it from here on is sent: the tasks that this is left to run within a turn or two.
+        while !redis.wire().has_begun() {
+            yield_now().await;
+        }
+        Ok(redis)
     }
 
     /// A client that connects when it can. What is asked of it before then waits, within the limits.

@@ -127,9 +127,27 @@ fn changes_state(name: &[u8]) -> bool {
     upper.make_ascii_uppercase();
     matches!(
         &*upper,
-        b"AUTH" | b"DISCARD" | b"EXEC" | b"HELLO" | b"MONITOR" | b"MULTI" | b"PSUBSCRIBE" | b"PSYNC" | b"PUNSUBSCRIBE"
-            | b"QUIT" | b"READONLY" | b"READWRITE" | b"RESET" | b"SELECT" | b"SSUBSCRIBE" | b"SUBSCRIBE"
-            | b"SUNSUBSCRIBE" | b"SYNC" | b"UNSUBSCRIBE" | b"UNWATCH" | b"WATCH"
+        b"AUTH"
+            | b"DISCARD"
+            | b"EXEC"
+            | b"HELLO"
+            | b"MONITOR"
+            | b"MULTI"
+            | b"PSUBSCRIBE"
+            | b"PSYNC"
+            | b"PUNSUBSCRIBE"
+            | b"QUIT"
+            | b"READONLY"
+            | b"READWRITE"
+            | b"RESET"
+            | b"SELECT"
+            | b"SSUBSCRIBE"
+            | b"SUBSCRIBE"
+            | b"SUNSUBSCRIBE"
+            | b"SYNC"
+            | b"UNSUBSCRIBE"
+            | b"UNWATCH"
+            | b"WATCH"
     )
 }
 
@@ -144,7 +162,9 @@ mod tests {
         }
         assert!(changes_connection(&["client", "reply", "OFF"]));
         assert!(!changes_connection(&["client", "getname"]) && !changes_connection(&["client"]));
-        for name in ["", "SET", "GET", "PUBLISH", "SUBSTR", "MGET", "EXISTS", "PING", "SELECTED", "a longer name than any"] {
+        for name in
+            ["", "SET", "GET", "PUBLISH", "SUBSTR", "MGET", "EXISTS", "PING", "SELECTED", "a longer name than any"]
+        {
             assert!(!changes_connection(&[name, "x"]), "{name}");
         }
     }

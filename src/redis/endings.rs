@@ -41,6 +41,7 @@ impl Wire {
             self.fail(key, error);
         }
         if let Some(link) = link {
+            self.aborted.set(true);
             link.notify(Flag::ABORT);
         }
     }

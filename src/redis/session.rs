@@ -4,6 +4,7 @@ use super::config::RedisConfig;
 use super::encode::{Frame, Frames};
 use super::handshake;
 use super::wire::Wire;
+use crate::codec::ProtocolError;
 use crate::connection::{Conn, Handler};
 use crate::error::{CloseKind, CloseReason, Result};
 use crate::net::Stream;
@@ -36,7 +37,11 @@ impl Handler for Receiver {
     }
 
     async fn on_close(&mut self, _: &mut Conn<Frames>, reason: &CloseReason) {
-        self.0.lost(&reason.to_string());
+        match reason {
+            // The end of the stream while replies are awaited.
+            CloseReason::Protocol(ProtocolError::Truncated { received: 0 }) => self.0.lost("end of stream"),
+            reason => self.0.lost(&reason.to_string()),
+        }
     }
 }
 
@@ -62,7 +67,8 @@ async fn stay_connected(wire: Rc<Wire>, mut first: Option<Stream>) {
         match served {
             Ok(handle) => {
                 let kind = handle.closed().await;
-                if matches!(kind, CloseKind::Closed | CloseKind::Shutdown) {
+                let was_mute = wire.aborted.take();
+                if kind == CloseKind::Shutdown || kind == CloseKind::Closed && !was_mute {
                     break;
                 }
                 if config.backoff.is_success(wire.core.time().saturating_duration_since(began)) {

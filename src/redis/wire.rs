@@ -33,6 +33,8 @@ pub(super) struct Wire {
     pub(super) heard: Cell<bool>,
     /// Why the connection is being closed, if that is the client's own doing.
     pub(super) blame: RefCell<Option<Arc<str>>>,
+    /// The connection was aborted because the server is mute, so another one is made.
+    pub(super) aborted: Cell<bool>,
     /// Why the last try to connect has failed, or the last connection has ended.
     pub(super) last_failure: RefCell<Option<Arc<str>>>,
     pub(super) closing: Cell<bool>,
@@ -85,6 +87,7 @@ impl Wire {
             link: RefCell::default(),
             heard: Cell::default(),
             blame: RefCell::default(),
+            aborted: Cell::default(),
             last_failure: RefCell::default(),
             closing: Cell::default(),
             ended: Cell::default(),
@@ -297,6 +300,11 @@ impl Wire {
         drop(requests);
         // A waker's drop may be that of a task.
         drop((state, replies));
+    }
+
+    /// Whether there is a connection, or none could be made.
+    pub(super) fn has_begun(&self) -> bool {
+        self.link.borrow().is_some() || self.ended.get() || self.last_failure.borrow().is_some()
     }
 
     pub(super) fn awaits_replies(&self) -> bool {

@@ -154,10 +154,8 @@ impl Deflate {
         if is_unasked || answer.has_bare_server_bits || answer.has_bare_client_bits {
             return None;
         }
-        // No compressor of today keeps to a window of 256 bytes. A message may always go plain (RFC 7692, section 6).
-        let threshold = if bits < 9 { u32::MAX } else { self.threshold };
         let deflates_anew = answer.client_anew || !self.keeps_sent;
-        let (inflates_anew, level) = (answer.server_anew, self.level);
+        let (inflates_anew, level, threshold) = (answer.server_anew, self.level, self.threshold);
         Some(Negotiated { deflates_anew, inflates_anew, bits, peer_bits, level, threshold })
     }
 }
