@@ -354,7 +354,7 @@ impl Handler for Subscriber {
 
     async fn on_close(&mut self, _: &mut Conn<WebSocket>, reason: &CloseReason) {
         let _ = self.0.send(match reason {
-            CloseReason::Timeout(TimeLimit::Idle { .. }) => "mute".to_owned(),
+            CloseReason::Timeout(TimeLimit::Idle) => "mute".to_owned(),
             reason => reason.to_string(),
         });
     }

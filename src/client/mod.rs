@@ -8,4 +8,5 @@ mod race;
 pub use backoff::Backoff;
 pub use connector::{Connector, connect};
 pub use persistent::Client;
+#[cfg(feature = "websocket")]
 pub(crate) use persistent::Dial;
