@@ -130,7 +130,8 @@ impl<C: Codec> Conn<C> {
     }
 
     /// Closes the connection when nothing has been received and nothing sent for so long, while no method of the handler
-    /// ran. `None`: never. Default: that of the server, which has none unless told otherwise.
+    /// ran. `None`: never. Default: that of the server, or of the [codec](crate::codec::Codec::patience), which have none unless
+    /// told otherwise, but for HTTP.
     ///
     /// It costs a timer for each connection, which moves only when it goes off: a message costs one more look at the time.
     pub fn set_idle_timeout(&mut self, limit: Option<Duration>) {

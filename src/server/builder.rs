@@ -143,7 +143,8 @@ impl Server {
     }
 
     /// Closes connections on which nothing was received and nothing sent for so long, while no method of their handlers ran.
-    /// Default: never. [`Conn::set_idle_timeout`](crate::Conn::set_idle_timeout) sets it for one connection.
+    /// Default: that of the [codec](crate::codec::Codec::patience), which for HTTP is 75 seconds, and mostly never.
+    /// [`Conn::set_idle_timeout`](crate::Conn::set_idle_timeout) sets it for one connection.
     ///
     /// A protocol that can ask for a sign of life does so when half of the time has passed: WebSockets are pinged. So this
     /// closes those that are gone without a word, and keeps those that only have nothing to say.
