@@ -44,7 +44,7 @@ pub enum RedisError {
         /// What the server has sent.
         found: &'static str,
     },
-    /// A URL is none of a Redis.
+    /// A URL is none of a Redis, or a name none of a client.
     Url {
         /// What should stand there.
         expected: &'static str,
