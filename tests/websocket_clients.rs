@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -496,12 +496,13 @@ fn frame_of_client(stream: &mut TcpStream) -> (u8, Vec<u8>) {
     (head[0], payload)
 }
 
-/// Whether the client has not closed its side: what it would have sent is in the kernel already, as it was sent with the close.
+/// Whether the client keeps its side open. One that does not has closed it with its last frame; so this waits a moment for what is
+/// not to come.
 fn is_open(stream: &TcpStream) -> bool {
-    stream.set_nonblocking(true).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let peeked = stream.peek(&mut [0]);
-    stream.set_nonblocking(false).unwrap();
-    matches!(peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    matches!(peeked, Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 #[test]
