@@ -537,7 +537,7 @@ fn in_flight_commands_are_bounded() {
     });
     run(async {
         let redis = config(&url).max_in_flight(2).connect().await.unwrap();
-        while redis.command(&["GET", "a"]).is_refused().await {
+        while redis.command(&["GET", "a"]).refused().await {
             yield_now().await;
         }
         let b = redis.get::<String>("b");
@@ -548,12 +548,12 @@ fn in_flight_commands_are_bounded() {
 }
 
 trait IsRefused {
-    async fn is_refused(self) -> bool;
+    async fn refused(self) -> bool;
 }
 
 impl IsRefused for tiderace::redis::Request {
     /// Whether it was not taken, because the client has not seen its connection yet.
-    async fn is_refused(mut self) -> bool {
+    async fn refused(mut self) -> bool {
         matches!(poll_once(&mut self).await, Some(Err(_)))
     }
 }

@@ -130,7 +130,7 @@ impl Connector {
     /// Stays connected: has a handler called for one connection after the other, as [`Stream::serve`] does for one. When
     /// a connection breaks, and when none can be made, it is tried again after a pause.
     ///
-    /// It ends when a connection was closed on this side (by its handler, a [`Handle`](crate::Handle), the server whose
+    /// It ends when a connection was closed on this side (by its handler, a [`Handle`], the server whose
     /// core this is, or [`Client::close`]), or when `backoff` gives up.
     ///
     /// # Panics

@@ -254,7 +254,7 @@ mod tests {
     fn a_peer_with_the_smallest_window_is_sent_plain_messages() {
         let negotiated = Deflate::default()
             .threshold(0)
-            .confirm(&format!("permessage-deflate; server_no_context_takeover; client_max_window_bits=8"));
+            .confirm("permessage-deflate; server_no_context_takeover; client_max_window_bits=8");
         assert!(!negotiated.unwrap().is_for(1_000_000, Some(true)));
     }
 
