@@ -8,7 +8,7 @@ use crate::codec::{Busy, Patience, Step};
 use crate::error::TimeLimit;
 use crate::net::Flag;
 use crate::runtime::Sleep;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -28,13 +28,8 @@ pub(super) struct Deadlines {
     idle: Cell<Option<Duration>>,
     /// It was said by the server or a handler, and is not the protocol's.
     is_said: Cell<bool>,
-    /// The protocol's own limits.
-    patience: Cell<Patience>,
-    /// Whether it is the peer that the connection waits for.
-    busy: Cell<Busy>,
-    /// What is left for the step of a message that is waited for, and the number of that step.
-    step: Allowance,
-    at: Cell<Option<u64>>,
+    /// Apart, because most protocols have no limits of their own.
+    protocol: OnceCell<Box<Protocol>>,
     /// When bytes last went in or out, or the last method ended.
     active: Cell<Option<Instant>>,
     first: Allowance,
@@ -47,6 +42,17 @@ pub(super) struct Deadlines {
     stall: Cell<Option<Duration>>,
     stalled: Cell<Option<Instant>>,
     timer: RefCell<Option<Sleep>>,
+}
+
+/// What a protocol asks for by itself.
+#[derive(Default)]
+struct Protocol {
+    patience: Cell<Patience>,
+    /// Whether it is the peer that the connection waits for.
+    busy: Cell<Busy>,
+    /// What is left for the step of a message that is waited for, and the number of that step.
+    step: Allowance,
+    at: Cell<Option<u64>>,
 }
 
 /// Time that the peer may take. It runs only while the connection waits for the peer, so that a method which takes long, or
@@ -83,8 +89,12 @@ impl Deadlines {
     fn idle(&self) -> Option<Duration> {
         match self.is_said.get() {
             true => self.idle.get(),
-            false => self.patience.get().idle.filter(|_| self.at.get().is_none()),
+            false => self.protocol.get().and_then(|own| own.patience.get().idle.filter(|_| own.at.get().is_none())),
         }
+    }
+
+    fn busy(&self) -> Busy {
+        self.protocol.get().map_or(Busy::Free, |own| own.busy.get())
     }
 
     /// What goes along when the connection gets another handler, whose messages begin anew.
@@ -92,10 +102,7 @@ impl Deadlines {
         Deadlines {
             idle: self.idle.take().into(),
             is_said: self.is_said.take().into(),
-            patience: Cell::default(),
-            busy: Cell::default(),
-            step: Allowance::default(),
-            at: Cell::default(),
+            protocol: OnceCell::new(),
             active: self.active.take().into(),
             first: Allowance { left: self.first.left.take().into(), end: self.first.end.take().into() },
             message: self.message.take().into(),
@@ -133,8 +140,13 @@ impl Port {
 
     /// The limits that the protocol has by itself.
     pub(crate) fn set_patience(&self, patience: Patience) {
-        if patience.is_timed() || self.has(Flag::TIMED) {
-            self.deadlines().patience.set(patience);
+        if patience.is_timed() {
+            self.deadlines().protocol.get_or_init(Box::default).patience.set(patience);
+            self.touch();
+        } else if self.has(Flag::TIMED) {
+            if let Some(own) = self.deadlines().protocol.get() {
+                own.patience.set(patience);
+            }
             self.touch();
         }
     }
@@ -142,11 +154,15 @@ impl Port {
     /// Looks at what the connection waits for: at its peer, for a step of a message, or at something here.
     #[cold]
     pub(crate) fn waits_for(&self, busy: Busy, step: Option<Step>) {
-        let deadlines = self.deadlines();
-        deadlines.busy.set(busy);
+        let protocol = &self.deadlines().protocol;
+        if protocol.get().is_none() && busy == Busy::Free && step.is_none() {
+            return;
+        }
+        let own = protocol.get_or_init(Box::default);
+        own.busy.set(busy);
         let number = step.map(|step| step.number);
-        if deadlines.at.replace(number) != number {
-            deadlines.step.give(step.map(|step| step.within));
+        if own.at.replace(number) != number {
+            own.step.give(step.map(|step| step.within));
         }
     }
 
@@ -252,14 +268,18 @@ impl Port {
             let now = self.core.time();
             self.deadlines().first.run(now);
             self.deadlines().begun.run(now);
-            self.deadlines().step.run(now);
+            if let Some(own) = self.deadlines().protocol.get() {
+                own.step.run(now);
+            }
         }
     }
 
     /// The connection has waited for its peer, and has something else to do.
     #[cold]
     pub(super) fn peer_was_awaited(&self) {
-        self.deadlines().step.halt(self.core.time());
+        if let Some(own) = self.deadlines().protocol.get() {
+            own.step.halt(self.core.time());
+        }
     }
 
     /// The connection has something else to do than to wait for its peer, whose time stands still.
@@ -292,7 +312,7 @@ impl Port {
                 match limit {
                     Some(limit) => return Poll::Ready(limit),
                     None => {
-                        match self.deadlines().busy.get() {
+                        match self.deadlines().busy() {
                             Busy::Free => self.state.set(Flag::ASKED),
                             _ => self.touch(),
                         }
@@ -314,12 +334,13 @@ impl Port {
     /// The next one, and the limit that it is; half of the idle time is none.
     fn next_deadline(&self) -> Option<(Instant, Option<TimeLimit>)> {
         let deadlines = self.deadlines();
-        let Deadlines { active, first, begun, step, read, write, stall, stalled, .. } = deadlines;
+        let Deadlines { active, first, begun, read, write, stall, stalled, .. } = deadlines;
         // While a method runs, it is not the peer for whom everybody waits.
         let waiting = self.has(Flag::WAITING);
-        let busy = deadlines.busy.get();
+        let (own, busy) = (deadlines.protocol.get(), deadlines.busy());
         let idle = deadlines.idle().filter(|_| waiting && busy == Busy::Free);
-        let heartbeat = deadlines.patience.get().heartbeat.filter(|_| waiting && busy == Busy::Streaming);
+        let heartbeat = own.and_then(|own| own.patience.get().heartbeat).filter(|_| waiting && busy == Busy::Streaming);
+        let step = own.and_then(|own| own.step.end.get()).filter(|_| waiting);
         let since =
             |limit: Option<Duration>| active.get().zip(limit).and_then(|(active, limit)| active.checked_add(limit));
         // Who is not read from cannot answer.
@@ -333,7 +354,7 @@ impl Port {
             (since(idle), Some(TimeLimit::Idle)),
             (since(idle.filter(|_| pings).map(|idle| idle / 2)), None),
             (since(heartbeat), None),
-            (step.end.get().filter(|_| waiting), Some(TimeLimit::Progress)),
+            (step, Some(TimeLimit::Progress)),
             (first.end.get().filter(|_| waiting), Some(TimeLimit::FirstMessage)),
             (begun.end.get().filter(|_| waiting), Some(TimeLimit::Message)),
             // A connection that is paused waits for no message.
