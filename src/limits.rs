@@ -86,6 +86,10 @@ pub(crate) const HTTP_RANGES: usize = 16;
 #[cfg(feature = "gzip")]
 pub(crate) const HTTP_COMPRESSED: usize = 1024;
 
+/// The body of a request to a server that shows only handshakes to its handlers, and these seldom have one.
+#[cfg(feature = "websocket")]
+pub(crate) const HANDSHAKE_BODY: usize = 8 * 1024;
+
 /// A WebSocket's message, and its fragments.
 #[cfg(feature = "websocket")]
 pub(crate) const WEBSOCKET_MESSAGE: usize = 1024 * 1024;

@@ -65,6 +65,17 @@ impl Handler for Once {
 }
 
 #[test]
+fn body_has_any_number_of_chunks() {
+    let server = serve(1, HttpParts::default(), || Once { early: false });
+    let mut stream = server.connect();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    stream.write_all("1\r\nx\r\n".repeat(40_000).as_bytes()).unwrap();
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    let all = String::from_utf8(read_to_end(&mut stream)).unwrap();
+    assert!(all.starts_with("HTTP/1.1 200 "), "{all}");
+}
+
+#[test]
 fn a_request_is_answered_once_whatever_becomes_of_its_body() {
     for (early, body, statuses) in [
         (true, "Content-Length: 10\r\n\r\nabc", &["200"][..]),
@@ -535,12 +546,48 @@ mod handshakes {
         let no = Response::text("no").status(Status::FORBIDDEN);
         futures_lite::future::block_on(handle.send(no.clone())).unwrap();
         assert_eq!(answer(&mut stream), (403, "no".to_owned()));
-        // The next one is there without a word of the peer.
-        assert!(matches!(asked.next(), Asked::Handshake(_)));
-        futures_lite::future::block_on(handle.send(no)).unwrap();
-        assert_eq!(answer(&mut stream).0, 403);
-        let error = futures_lite::future::block_on(handle.send(Accept::new())).unwrap_err();
-        assert_eq!(error.downcast_ref(), Some(&SendError::NoHandshake));
+        // What comes too late for this handshake must not answer the next one, so there is none on this connection.
+        assert!(futures_lite::future::block_on(handle.send(Accept::new())).is_err());
+        assert!(read_to_end(&mut stream).is_empty());
+        assert!(asked.is_quiet());
+    }
+
+    #[test]
+    fn handshake_has_its_answer_behind_an_interim_response() {
+        let (server, asked) = leaves();
+        let mut stream = server.connect();
+        stream.write_all(HANDSHAKE.as_bytes()).unwrap();
+        let Asked::Handshake(handle) = asked.next() else { panic!("a handshake") };
+        // By a handle only whole answers: the rest of another could not be told from that of a later request.
+        for response in [Response::new(Status(103)), Response::chunked("text/plain")] {
+            let error = futures_lite::future::block_on(handle.send(response)).unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&SendError::Response(ResponseError::Handle)));
+        }
+        handle.try_send(Accept::new()).unwrap();
+        assert!(head(&mut stream).starts_with("HTTP/1.1 101 "));
+    }
+
+    /// Streams events beside its WebSockets.
+    struct Streams;
+
+    impl Handler for Streams {
+        type Codec = WebSocket;
+
+        async fn on_message(&mut self, conn: &mut Conn<WebSocket>, _: Message<'_>) -> Result {
+            conn.send(&Response::events().live()).await
+        }
+    }
+
+    #[test]
+    fn events_beside_websockets_have_their_heartbeat() {
+        let codec = WebSocket::default().with_http().http(Http::default().heartbeat(Duration::from_millis(100)));
+        let server = serve(1, codec, || Streams);
+        let mut stream = server.connect();
+        get(&mut stream, "/events");
+        assert!(head(&mut stream).starts_with("HTTP/1.1 200 "));
+        let mut comment = [0; 8];
+        stream.read_exact(&mut comment).unwrap();
+        assert_eq!(&comment, b"3\r\n:\n\n\r\n"[..8].as_ref());
     }
 
     #[test]

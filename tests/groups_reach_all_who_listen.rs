@@ -48,6 +48,20 @@ impl Handler for Guest {
                 tiderace::sleep(Duration::from_millis(10)).await;
                 return Ok(());
             }
+            "say and finish" => {
+                self.room.try_send("said")?;
+                return conn.finish().await;
+            }
+            "say and finish by a handle" => {
+                self.room.try_send("said")?;
+                conn.handle().finish();
+                return Ok(());
+            }
+            "say and upgrade" => {
+                self.room.try_send("said")?;
+                conn.upgrade(Lines::default(), Upgraded);
+                return Ok(());
+            }
             "say and fail" => {
                 self.room.try_send("said")?;
                 return Err(std::io::Error::other("on purpose").into());
@@ -98,6 +112,23 @@ impl Handler for Guest {
 
     async fn on_close(&mut self, _: &mut Conn<Lines>, reason: &CloseReason) {
         let _ = self.closes.send(reason.to_string());
+    }
+}
+
+/// Says so, and closes.
+struct Upgraded;
+
+impl Handler for Upgraded {
+    type Codec = Lines;
+
+    async fn on_open(&mut self, conn: &mut Conn<Lines>) -> Result {
+        conn.send("upgraded").await?;
+        conn.close();
+        Ok(())
+    }
+
+    async fn on_message(&mut self, _: &mut Conn<Lines>, _: &str) -> Result {
+        Ok(())
     }
 }
 
@@ -229,6 +260,9 @@ fn group_message_before_a_close_is_delivered() {
             ("say and close", "before\nafter\nsaid\n"),
             ("close, say and wait", "said\n"),
             ("say and fail", "said\n"),
+            ("say and finish", "said\n"),
+            ("say and finish by a handle", "said\n"),
+            ("say and upgrade", "said\nupgraded\n"),
             ("say and detach", "said\ndetached\n"),
             ("say and stop", "said\n"),
         ];

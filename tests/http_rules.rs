@@ -889,13 +889,13 @@ fn each_limit_holds_at_every_cut() {
         (
             "7.1.1",
             "extensions as long as they may be",
-            chunked(&(format!("1;{}\r\nx\r\n", fill(197)).repeat(2) + "0\r\n\r\n")),
+            chunked(&(format!("1;{}\r\nx\r\n", fill(199)).repeat(2) + "0\r\n\r\n")),
             None,
         ),
         (
             "7.1.1",
             "longer extensions",
-            chunked(&(format!("1;{}\r\nx\r\n", fill(199)).repeat(2) + "0\r\n\r\n")),
+            chunked(&(format!("1;{}\r\nx\r\n", fill(200)).repeat(2) + "0\r\n\r\n")),
             Some(413),
         ),
         ("7.1.2", "trailers as long as they may be", chunked(&format!("0\r\nX: {}\r\n\r\n", fill(trailer))), None),

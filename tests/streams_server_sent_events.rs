@@ -150,6 +150,33 @@ fn peer_that_ends_its_side_leaves() {
 }
 
 #[test]
+fn peer_that_leaves_a_response_to_come_is_not_waited_for() {
+    let Newsroom { server, told, senders, .. } = newsroom(1);
+    let mut stream = get(&server, "/one");
+    let mut sender = senders.next();
+    read_until(&mut stream, "\r\n\r\n");
+    // The end of the peer's side is no reason to end, but that nothing can be sent is one.
+    stream.shutdown(Shutdown::Write).unwrap();
+    drop(stream);
+    while futures_lite::future::block_on(sender.send("data: is it there?\n\n")).is_ok() {}
+    drop(sender);
+    told.next();
+    until("it has ended", || server.handle.connections() == 0);
+}
+
+#[test]
+fn heartbeat_without_a_pause_leaves_time_for_others() {
+    let group = Group::with_policy(Http::default(), SlowMember::Skip);
+    let ((told, tells), (senders, _sent)) = (events(), events());
+    let news = News { group: group.clone(), told, senders };
+    let server = serve(1, Http::default().heartbeat(Duration::ZERO), move || news.clone());
+    let _stream = get(&server, "/group");
+    tells.next();
+    let mut other = get(&server, "/other");
+    assert!(read_until(&mut other, "/other").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
 fn events_come_from_any_thread_one_after_the_other() {
     let Newsroom { server, senders, told, .. } = newsroom(1);
     let mut stream = get(&server, "/one");

@@ -97,6 +97,42 @@ fn a_panic_of_a_visitor_costs_nobody() {
     streams.iter_mut().for_each(|stream| echoes(stream, b"still here\n"));
 }
 
+/// Bytes whose owner panics when they are released.
+struct Bomb(Vec<u8>);
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("in a destructor");
+    }
+}
+
+#[test]
+fn a_panic_of_an_owner_of_sent_bytes_costs_nothing() {
+    for cores in CORES {
+        let server = serve(cores, Raw, || ChattyWatcher);
+        let mut peers: Vec<_> = (0..2).map(|_| server.connect()).collect();
+        until("both are open", || server.handle.connections() == 2);
+        block_on(server.handle.for_each(|handle: Handle<Raw>| {
+            // Several in one queue.
+            for _ in 0..3 {
+                handle.try_send(Bytes::from_owner(Bomb(vec![b'x'; 5000]))).unwrap();
+            }
+        }));
+        for peer in &mut peers {
+            let mut all = [0; 15_000];
+            peer.read_exact(&mut all).unwrap();
+            assert!(all.iter().all(|byte| *byte == b'x'));
+        }
+        assert_eq!(server.handle.connections(), 2);
+    }
+}
+
 /// Its watcher panics.
 struct BadlyWatched(Sender<String>);
 

@@ -29,6 +29,7 @@ use sources::Sources;
 use std::sync::Arc;
 use std::time::Duration;
 use tiderace::Result;
+use tiderace::http::Http;
 use tiderace::websocket::{Deflate, WebSocket};
 
 /// How often pages are told what has changed.
@@ -41,8 +42,13 @@ const CONNECTIONS: usize = 10_000;
 fn main() -> Result {
     let others = [("redis", ""), ("origins", ""), ("per-address", "500"), ("patience", "10")];
     let args = support::args("127.0.0.1:8080", &others)?;
-    let codec =
-        WebSocket::default().with_http().ask().show_controls().max_message(LONGEST).compress(Deflate::default());
+    let codec = WebSocket::default()
+        .with_http()
+        .http(Http::default().max_body(0))
+        .ask()
+        .show_controls()
+        .max_message(LONGEST)
+        .compress(Deflate::default());
     let url: String = args.get("redis")?;
     let relay = if url.is_empty() { Relay::default() } else { Relay::to(&url)? };
     let patience = Duration::from_secs(args.get::<u32>("patience")?.max(1).into());

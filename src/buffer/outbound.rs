@@ -11,6 +11,7 @@
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A tail grows to this; then it becomes a segment, because growing further would copy what it holds.
 const SEGMENT: usize = 64 * 1024;
@@ -45,28 +46,41 @@ pub(crate) struct Outbound {
 
 enum Segment {
     Copied(Vec<u8>),
-    Shared(Bytes),
+    Shared(Released),
+}
+
+/// Bytes whose owner may be a value of the user's. A panic of its destructor is logged: it must end neither the core nor the
+/// process.
+struct Released(Bytes);
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.0);
+        if catch_unwind(AssertUnwindSafe(|| drop(bytes))).is_err() {
+            tracing::error!("the owner of bytes that were sent has panicked when it was dropped");
+        }
+    }
 }
 
 impl Segment {
     fn bytes(&self) -> &[u8] {
         match self {
             Segment::Copied(bytes) => bytes,
-            Segment::Shared(bytes) => bytes,
+            Segment::Shared(bytes) => &bytes.0,
         }
     }
 
     fn truncate(&mut self, length: usize) {
         match self {
             Segment::Copied(bytes) => bytes.truncate(length),
-            Segment::Shared(bytes) => bytes.truncate(length),
+            Segment::Shared(bytes) => bytes.0.truncate(length),
         }
     }
 
     fn skip(&mut self, written: usize) {
         match self {
             Segment::Copied(bytes) => drop(bytes.drain(..written)),
-            Segment::Shared(bytes) => bytes.advance(written),
+            Segment::Shared(bytes) => bytes.0.advance(written),
         }
     }
 }
@@ -151,7 +165,7 @@ impl Outbound {
         }
         self.seal();
         self.closed += bytes.len();
-        self.segments.push_back(Segment::Shared(bytes));
+        self.segments.push_back(Segment::Shared(Released(bytes)));
     }
 
     /// Makes the tail a segment.

@@ -9,7 +9,11 @@ impl<H: Handler> Session<H> {
     /// A message has begun if a part of a frame waits, or if the last frame was a part of a message.
     #[inline(never)]
     pub(super) fn look_for_begun_message(&mut self) {
-        let busy = self.decoder.busy();
+        let busy = match self.port().has(Flag::SHUT) {
+            // No answer can come any more: only the peer is waited for.
+            true => Busy::Free,
+            false => self.decoder.busy(),
+        };
         let is_awaited = busy == Busy::Free && !self.port().has(Flag::PAUSED);
         let has_begun = is_awaited && (self.port().unhandled() > 0 || !self.decoder.may_end());
         if has_begun {

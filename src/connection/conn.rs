@@ -109,6 +109,8 @@ impl<C: Codec> Conn<C> {
     /// # Cancel safety
     /// Safe.
     pub async fn finish(&mut self) -> Result {
+        // What its groups were told in this turn is sent at the end of it, which comes too late for this connection.
+        self.link.tell_kept(true);
         self.flush().await?;
         self.link.shutdown_write().map_err(|error| match error.kind() {
             io::ErrorKind::Unsupported => Error::Io(error),

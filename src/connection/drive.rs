@@ -66,7 +66,7 @@ impl<H: Handler> Session<H> {
         let patience = codec.patience();
         conn.link.set_patience(patience);
         conn.link.set_time_limits(&settings.time);
-        if let Some(within) = patience.first {
+        if let Some(within) = patience.first.filter(|_| settings.time.first_message.is_none()) {
             settings.fresh.watch::<H::Codec>(settings, &conn.link, within);
         }
         if let Some(bytes) = settings.handle_limit {
@@ -337,10 +337,11 @@ impl<H: Handler> Session<H> {
         self.port().has(Flag::STOP) && !waits && self.decoder.may_end()
     }
 
-    /// Whether something that was received is answered later, so that the end of the connection waits for it.
+    /// Whether something that was received is answered later, so that the end of the connection waits for it. Where nothing can
+    /// be sent any more, no answer can come.
     #[cold]
     fn owes_an_answer(&self) -> bool {
-        self.decoder.busy() == Busy::Answering
+        self.decoder.busy() == Busy::Answering && !self.port().has(Flag::SHUT)
     }
 
     /// The end of the frame at the ring's front, unless it is incomplete or something else comes first.

@@ -101,6 +101,8 @@ impl<H: Handler> Session<H> {
         admitted: Admission,
     ) -> Result<(Session<H>, Handle<H::Codec>)> {
         let core = stream.core();
+        // Before anything of it is registered, because it may panic.
+        let patience = codec.patience();
         let (decoder, encoder) = codec.halves();
         let can_ping = decoder.can_ping();
         let number = ConnectionId::new(core.index, core.next_connection()).as_u64();
@@ -110,7 +112,7 @@ impl<H: Handler> Session<H> {
             Rc::new(Link::new(socket.into_port(core.clone(), key, Flag::NONE), encoder, number))
         })?;
         link.arm();
-        link.set_patience(codec.patience());
+        link.set_patience(patience);
         let handle = Handle::new(&link);
         if let Some(bytes) = settings.handle_limit {
             link.gauge().set_limit(bytes);

@@ -142,6 +142,12 @@ pub(super) async fn upgrade<H: Handler>(mut session: Session<H>) -> CloseReason 
     let reason = CloseReason::Upgraded;
     tracing::debug!(connection = %session.conn.id(), peer = ?session.conn.peer_addr().ok(), %reason, "upgrade");
     let is_finished = link.has(Flag::SHUT);
+    if link.has(Flag::DEFERRED) {
+        // It was sent before this.
+        link.do_deferred();
+    }
+    // What its groups were told in this turn is sent at the end of it, which comes too late for this connection.
+    link.tell_kept(true);
     // What handles and groups send from here on would be of the old protocol, behind the beginning of the new one.
     link.shut();
     tell(&mut session, &reason).await;
@@ -161,6 +167,8 @@ pub(super) async fn upgrade<H: Handler>(mut session: Session<H>) -> CloseReason 
 /// Begins the life of a connection under its next handler.
 fn begin<H: Handler>(core: &Rc<Core>, passed: Passed, codec: &H::Codec, handler: H) {
     let Passed { socket, counted, number } = passed;
+    // Before anything of it is registered, because it may panic.
+    let patience = codec.patience();
     let (decoder, encoder) = codec.halves();
     let can_ping = decoder.can_ping();
     let handle_limit = counted.settings().handle_limit;
@@ -171,7 +179,7 @@ fn begin<H: Handler>(core: &Rc<Core>, passed: Passed, codec: &H::Codec, handler:
         made.insert(link).clone()
     });
     let link = made.expect("it is made before it is registered");
-    link.set_patience(codec.patience());
+    link.set_patience(patience);
     if let Some(bytes) = handle_limit {
         link.gauge().set_limit(bytes);
     }

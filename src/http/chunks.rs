@@ -166,7 +166,8 @@ impl SizeLine {
                 }
                 (At::LineFeed, b'\n') => return Ok(Some(SizeLine { size, end: place + 1, extensions })),
                 (state, byte) => {
-                    extensions += 1;
+                    // The line end is no extension: a body may have any number of chunks.
+                    extensions += usize::from(byte != b'\r');
                     state.next(byte).ok_or(HttpError::Chunk)?
                 }
             };

@@ -120,7 +120,10 @@ impl Proxies {
 
     /// Goes through the addresses of `X-Forwarded-For`.
     fn usual<'a>(&self, mut client: ClientInfo<'a>, request: &Request<'a>) -> ClientInfo<'a> {
-        let addresses: Vec<&[u8]> = values(request, "x-forwarded-for").flat_map(members).collect();
+        // It has no quoted strings, so a quotation mark of the peer's hides no comma of a proxy's.
+        let split = |value: &'a [u8]| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let addresses: Vec<&[u8]> =
+            values(request, "x-forwarded-for").flat_map(split).filter(|address| !address.is_empty()).collect();
         let mut hops = 0;
         for address in addresses.into_iter().rev() {
             let (ip, port) = std::str::from_utf8(address).ok().and_then(usual_node).unzip();

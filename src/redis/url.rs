@@ -12,6 +12,12 @@ pub(super) struct Parts {
     pub(super) database: u32,
 }
 
+/// What stands in the place of something else. It is not shown: it may be a part of a password that should have been
+/// percent-encoded.
+fn wrong_text(expected: &'static str) -> RedisError {
+    wrong(expected, "another text")
+}
+
 fn wrong(expected: &'static str, found: &str) -> RedisError {
     RedisError::Url { expected, found: found.to_owned() }
 }
@@ -77,7 +83,7 @@ fn split_query(rest: &str) -> Result<(&str, &str), RedisError> {
 impl Parts {
     fn set_credentials(&mut self, credentials: &str) -> Result<(), RedisError> {
         let Some((user, password)) = credentials.split_once(':') else {
-            return Err(wrong("a colon and a password behind the user", &decoded(credentials)?));
+            return Err(wrong_text("a colon and a password behind the user"));
         };
         let (user, password) = (decoded(user)?, decoded(password)?);
         let is_empty = user.is_empty() && password.is_empty();
@@ -90,9 +96,9 @@ impl Parts {
         for option in query.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some(("db", number)) if may_select => self.database = database(number)?,
-                Some(("db", number)) => return Err(wrong("one database, in the path or as db", number)),
-                Some((name, _)) => return Err(wrong("no option but db", name)),
-                None => return Err(wrong("an option and its value, as in db=1", option)),
+                Some(("db", _)) => return Err(wrong_text("one database, in the path or as db")),
+                Some(_) => return Err(wrong_text("no option but db")),
+                None => return Err(wrong_text("an option and its value, as in db=1")),
             }
         }
         Ok(())
@@ -101,7 +107,7 @@ impl Parts {
 
 fn database(number: &str) -> Result<u32, RedisError> {
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    number.parse().ok().filter(|_| is_number).ok_or_else(|| wrong("the number of a database", number))
+    number.parse().ok().filter(|_| is_number).ok_or_else(|| wrong_text("the number of a database"))
 }
 
 /// Host and port as an endpoint. A host of IPv6 stands in brackets (RFC 3986, section 3.2.2).
@@ -109,7 +115,7 @@ fn endpoint(host: &str) -> Result<String, RedisError> {
     const PORT: u16 = 6379;
     let (name, port) = match host.strip_prefix('[') {
         Some(literal) => {
-            let Some((literal, port)) = literal.split_once(']') else { return Err(wrong("a ] behind the host", host)) };
+            let Some((literal, port)) = literal.split_once(']') else { return Err(wrong_text("a ] behind the host")) };
             (format!("[{}]", decoded(literal)?), port)
         }
         None => {
@@ -122,13 +128,13 @@ fn endpoint(host: &str) -> Result<String, RedisError> {
         // A colon without a port means the default (section 3.2.3).
         Some("") => PORT,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().ok().filter(|port| *port > 0).ok_or_else(|| wrong("a port from 1 to 65535", digits))?
+            digits.parse().ok().filter(|port| *port > 0).ok_or_else(|| wrong_text("a port from 1 to 65535"))?
         }
-        _ => return Err(wrong("a port behind the host, and an IPv6 address in brackets", port)),
+        _ => return Err(wrong_text("a port behind the host, and an IPv6 address in brackets")),
     };
     let name = if name.is_empty() { "localhost".to_owned() } else { name };
     if name.contains(['/', '?', '@']) || name.contains(char::is_whitespace) {
-        return Err(wrong("a host", &name));
+        return Err(wrong_text("a host"));
     }
     Ok(format!("tcp://{name}:{port}"))
 }

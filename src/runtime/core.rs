@@ -281,7 +281,7 @@ impl Core {
     /// Whether the server that this core belongs to has begun to end its connections; `false` too while it only accepts
     /// nothing more.
     pub(crate) fn ends_connections(&self) -> bool {
-        matches!(self.interrupted.get(), Some(Interrupt::Stop | Interrupt::Abort))
+        matches!(self.interrupted.get(), Some(Interrupt::Stop | Interrupt::Silent | Interrupt::Abort))
     }
 
     /// Whether it accepts connections no more.

@@ -26,7 +26,7 @@ pub(super) struct Config {
     pub(super) max_frame: usize,
     pub(super) max_fragments: u32,
     pub(super) max_controls: u32,
-    pub(super) http: Http,
+    pub(super) http: Option<Http>,
     pub(super) protocols: Vec<String>,
     pub(super) origins: Option<Vec<String>>,
     pub(super) same_origin: bool,
@@ -38,6 +38,17 @@ pub(super) struct Config {
     pub(super) deflate: Option<Deflate>,
 }
 
+impl Config {
+    /// How requests are read. A body is of no use where no handler sees any request but handshakes.
+    fn requests(&self) -> Http {
+        match self.http {
+            Some(http) => http,
+            None if self.shows_http => Http::default(),
+            None => Http::default().max_body(limits::HANDSHAKE_BODY),
+        }
+    }
+}
+
 impl Default for WebSocket {
     fn default() -> WebSocket {
         let config = Config {
@@ -45,7 +56,7 @@ impl Default for WebSocket {
             max_frame: limits::WEBSOCKET_MESSAGE,
             max_fragments: limits::WEBSOCKET_FRAGMENTS,
             max_controls: limits::WEBSOCKET_CONTROLS,
-            http: Http::default(),
+            http: None,
             protocols: Vec::new(),
             origins: None,
             same_origin: false,
@@ -85,9 +96,10 @@ impl WebSocket {
         self.set(|config| config.max_controls = a_second)
     }
 
-    /// The limits of requests that ask for a WebSocket, or for something else.
+    /// The limits of requests that ask for a WebSocket, or for something else. Default: those of [`Http::default`], with bodies of at
+    /// most 8 KiB unless [`with_http`](WebSocket::with_http) shows requests to the handler.
     pub fn http(self, http: Http) -> WebSocket {
-        self.set(|config| config.http = http)
+        self.set(|config| config.http = Some(http))
     }
 
     /// The subprotocols that are spoken here, the best first: a client gets the first one that it has asked for. Default:
@@ -162,7 +174,7 @@ impl Codec for WebSocket {
     fn halves(&self) -> (WebSocketDecoder, WebSocketEncoder) {
         let shared = Rc::new(Shared::new(self.role, self.config.clone(), self.negotiated));
         let http = (self.role == Role::Server).then(|| {
-            let (decoder, encoder) = self.config.http.halves();
+            let (decoder, encoder) = self.config.requests().halves();
             shared.respond_by(encoder);
             Box::new(decoder)
         });
@@ -172,8 +184,8 @@ impl Codec for WebSocket {
     /// That of its handshakes, and of requests where the handler is given those. A WebSocket has none of its own.
     fn patience(&self) -> Patience {
         match self.role {
-            Role::Server if self.config.shows_http => self.config.http.patience_of_requests(),
-            Role::Server => self.config.http.patience_of_handshakes(),
+            Role::Server if self.config.shows_http => self.config.requests().patience_of_requests(),
+            Role::Server => self.config.requests().patience_of_handshakes(),
             Role::Client => Patience::default(),
         }
     }

@@ -328,6 +328,11 @@ impl Decoder for WebSocketDecoder {
     }
 
     fn ping(&mut self) {
+        if let Some(http) = &mut self.http
+            && self.shared.phase.get() == Phase::Handshake
+        {
+            return http.ping();
+        }
         if !self.state.has(State::ANSWERS) {
             self.answers(Answer::Ping);
         }

@@ -324,6 +324,11 @@ impl Encoder<Accept> for WebSocketEncoder {
     }
 }
 
+/// It is sent before the response, and is none (RFC 9110, section 15.2).
+fn is_interim(response: &Response<'_>) -> bool {
+    (100..200).contains(&response.code().0)
+}
+
 impl Encoder<Response<'_>> for WebSocketEncoder {
     type Error = SendError;
 
@@ -334,17 +339,22 @@ impl Encoder<Response<'_>> for WebSocketEncoder {
         self.shared.opening(|opening| {
             let responses = opening.responses.as_mut().ok_or(SendError::NoHandshake)?;
             responses.encode(response, output).map_err(SendError::Response)?;
-            opening.asked = None;
+            if !is_interim(response) {
+                opening.asked = None;
+            }
             Ok(())
         })
     }
 
     /// A handle may refuse a handshake; a request has a responder for that.
     fn encode_from_handle(&mut self, response: &Response<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
-        if self.shared.opening(|opening| opening.asked.is_none()) {
+        let is_whole = response.body().is_some() && !is_interim(response);
+        if !is_whole || self.shared.opening(|opening| opening.asked.is_none()) {
             return Err(SendError::Response(ResponseError::Handle));
         }
-        self.encode(response, output)
+        // The connection ends with it: what else was prepared for this handshake elsewhere, and comes too late, must not answer
+        // the next one.
+        self.encode(&response.clone().close(), output)
     }
 
     fn size_hint(response: &Response<'_>) -> usize {

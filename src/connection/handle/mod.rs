@@ -16,7 +16,6 @@ use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
-use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -157,7 +156,7 @@ impl<C: Codec> Handle<C> {
         let (done, answer) = oneshot();
         self.on_core(move |link| {
             let Some(link) = link else { return };
-            let called = catch_unwind(AssertUnwindSafe(|| with(SocketOptions::of(link.socket.as_fd()))));
+            let called = catch_unwind(AssertUnwindSafe(|| with(link.socket.options())));
             done.send(called.map_err(|panic| panic_message(&*panic)));
         });
         let called = answer.receive().await.ok_or(Error::Closed)?;

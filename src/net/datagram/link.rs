@@ -193,7 +193,8 @@ impl DatagramLink {
         if lost > 0 {
             tracing::debug!(lost, "datagrams were not sent: the socket was closed while the system took no more");
         }
-        self.core.deregister(self.key, false);
+        // Other servers may have duplicates, for which the kernel would go on to watch.
+        self.core.deregister(self.key, true);
         self.room.give_up();
         self.closed.release();
     }

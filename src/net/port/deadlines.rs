@@ -14,6 +14,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
+
 /// What a connection begins with.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeLimits {
@@ -314,7 +316,7 @@ impl Port {
                     None => {
                         match self.deadlines().busy() {
                             Busy::Free => self.state.set(Flag::ASKED),
-                            _ => self.touch(),
+                            _ => self.deadlines().active.set(Some(self.core.time())),
                         }
                         self.notify(Flag::QUIET);
                         continue;
@@ -339,7 +341,9 @@ impl Port {
         let waiting = self.has(Flag::WAITING);
         let (own, busy) = (deadlines.protocol.get(), deadlines.busy());
         let idle = deadlines.idle().filter(|_| waiting && busy == Busy::Free);
-        let heartbeat = own.and_then(|own| own.patience.get().heartbeat).filter(|_| waiting && busy == Busy::Streaming);
+        // One without a pause would leave no time for anything else.
+        let heartbeat = own.and_then(|own| own.patience.get().heartbeat).map(|after| after.max(SHORTEST_HEARTBEAT));
+        let heartbeat = heartbeat.filter(|_| waiting && busy == Busy::Streaming);
         let step = own.and_then(|own| own.step.end.get()).filter(|_| waiting);
         let since =
             |limit: Option<Duration>| active.get().zip(limit).and_then(|(active, limit)| active.checked_add(limit));

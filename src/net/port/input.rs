@@ -231,6 +231,9 @@ impl Port {
             // The peer cannot end a message that is not read.
             self.peer_is_not_awaited();
         }
+        if self.has(Flag::TIMED) {
+            self.peer_was_awaited();
+        }
     }
 
     pub(crate) fn resume(&self) {

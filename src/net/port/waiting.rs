@@ -141,6 +141,8 @@ impl Port {
 
     /// Shuts the write side down when everything that is queued has been written. Nothing can be sent from here on.
     pub(crate) fn finish(&self) {
+        // What its groups were told in this turn leaves before.
+        self.tell_kept(!self.has(Flag::SHUT));
         self.shut();
         let rare = self.rare();
         rare.waiting().finishing.set(true);

@@ -32,11 +32,11 @@ impl fmt::Display for UrlError {
     }
 }
 
-/// A text that may be logged: without what stands before the last `@` of its authority.
+/// A text that may be logged: without what stands before its last `@`, wherever that is. A password may have a slash that should
+/// have been percent-encoded.
 pub(super) fn without_secrets(url: &str) -> String {
     let start = url.find("//").map_or(0, |at| at + 2);
-    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
-    match url[start..end].rfind('@') {
+    match url[start..].rfind('@') {
         Some(at) => format!("{}***{}", &url[..start], &url[start + at..]),
         None => url.to_owned(),
     }
