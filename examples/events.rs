@@ -113,7 +113,7 @@ const PAGE: &str = "<!doctype html>
 <meta charset=utf-8>
 <title>News</title>
 <h1>News</h1>
-<form><input name=text aria-label='What there is to say' required> <button>Say it</button></form>
+<form><input name=text aria-label='Your message' required> <button>Say it</button></form>
 <ul aria-live=polite></ul>
 <script>
 const list = document.querySelector('ul'), form = document.querySelector('form')

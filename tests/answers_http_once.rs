@@ -1,4 +1,4 @@
-//! HTTP/1.1: what a request is answered, and when; each request gets one response, whoever gives it.
+//! HTTP/1.1: what a request is answered, and when; each request gets one response, from a handler or a responder.
 #![cfg(feature = "http")]
 
 mod support;

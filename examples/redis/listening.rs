@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tiderace::resp::{Command, Commands, Reply};
 use tiderace::{Conn, Result};
 
-/// Channels and patterns that one client may listen to, of each.
+/// Channels that a client may listen to, and patterns likewise.
 const MOST: usize = 1024;
 
 impl Client {

@@ -12,7 +12,7 @@ use tiderace::resp::{Command, Commands, Replies, Reply};
 
 /// The bytes that may be queued.
 const LONGEST: usize = 64 * 1024 * 1024;
-/// Keys that one client may watch.
+/// Keys that a client may watch.
 const MOST_WATCHED: usize = 1024;
 
 #[derive(Default)]

@@ -6,14 +6,16 @@ use crate::codec::{Busy, Decoder};
 use crate::net::Flag;
 
 impl<H: Handler> Session<H> {
+    /// What keeps the connection from reading on. Where nothing can be sent any more, no answer can come, and only the peer is
+    /// waited for.
+    pub(super) fn busy(&self) -> Busy {
+        if self.port().has(Flag::SHUT) { Busy::Free } else { self.decoder.busy() }
+    }
+
     /// A message has begun if a part of a frame waits, or if the last frame was a part of a message.
     #[inline(never)]
     pub(super) fn look_for_begun_message(&mut self) {
-        let busy = match self.port().has(Flag::SHUT) {
-            // No answer can come any more: only the peer is waited for.
-            true => Busy::Free,
-            false => self.decoder.busy(),
-        };
+        let busy = self.busy();
         let is_awaited = busy == Busy::Free && !self.port().has(Flag::PAUSED);
         let has_begun = is_awaited && (self.port().unhandled() > 0 || !self.decoder.may_end());
         if has_begun {

@@ -264,7 +264,7 @@ impl<H: Handler> Session<H> {
         Ok(())
     }
 
-    /// Whether the handler has given the connection to another, who answers from here on.
+    /// Whether the handler has given the connection to another handler or owner, which answers from here on.
     #[cold]
     fn is_given_up(&self) -> bool {
         self.port().has(Flag::DETACH) || is_upgraded(&self.conn.link)
@@ -337,11 +337,10 @@ impl<H: Handler> Session<H> {
         self.port().has(Flag::STOP) && !waits && self.decoder.may_end()
     }
 
-    /// Whether something that was received is answered later, so that the end of the connection waits for it. Where nothing can
-    /// be sent any more, no answer can come.
+    /// Whether something that was received is answered later, so that the end of the connection waits for it.
     #[cold]
     fn owes_an_answer(&self) -> bool {
-        self.decoder.busy() == Busy::Answering && !self.port().has(Flag::SHUT)
+        self.busy() == Busy::Answering
     }
 
     /// The end of the frame at the ring's front, unless it is incomplete or something else comes first.

@@ -39,7 +39,7 @@ pub enum HttpError {
     BareLineFeed,
     /// A carriage return without a line feed (RFC 9112, section 2.2).
     BareCarriageReturn,
-    /// The target is none of the forms that one has, or not one that its method can have (RFC 9112, section 3.2).
+    /// The target has none of the forms of RFC 9112, section 3.2, or one that its method cannot have.
     Target,
     /// This is no request: what the parser says.
     Malformed(httparse::Error),

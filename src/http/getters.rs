@@ -9,6 +9,11 @@ impl Response<'_> {
         self.status
     }
 
+    /// Whether it is sent before the response to a request, and is none itself (RFC 9110, section 15.2).
+    pub(crate) fn is_interim(&self) -> bool {
+        self.status.0 < 200 && self.status != Status::SWITCHING_PROTOCOLS
+    }
+
     /// Its body, unless that comes in parts.
     pub fn body(&self) -> Option<&[u8]> {
         match &self.content {

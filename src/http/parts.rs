@@ -223,7 +223,7 @@ impl Decoder for PartDecoder {
     }
 
     fn busy(&self) -> Busy {
-        // What is left of a body is taken, whoever answers.
+        // What is left of a body is taken, whether a handler or a responder answers.
         if self.is_between_requests() { self.reader.exchange.busy() } else { Busy::Free }
     }
 

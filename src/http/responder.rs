@@ -216,7 +216,7 @@ impl Responder {
         Ok(way)
     }
 
-    /// Whether the connection has ended, so that nobody is there to be answered.
+    /// Whether the connection has ended, so that no answer can reach the peer.
     pub fn is_closed(&self) -> bool {
         self.way.as_ref().is_none_or(|way| way.connection.is_closed())
     }

@@ -173,7 +173,7 @@ impl<'a> Response<'a> {
     /// Adds a field to the head. A name that is none (RFC 9110, section 5.1), and a value that would break out of its line,
     /// make the response one that cannot be sent.
     ///
-    /// Fields that say how the message is framed go out once, whoever has set them:
+    /// Fields that say how the message is framed go out once, whether the handler or the library has set them:
     ///
     /// - `Content-Type` and `Date` replace what would go out otherwise.
     /// - `Content-Length` is the length of a [chunked](Response::chunked) response, or what the answer to a `HEAD` says and

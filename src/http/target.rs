@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Where the authority stands in a target that has one. The target is known to have only bytes that one may have, and does not
+/// Where the authority stands in a target that has one. The target is known to have only bytes that a target may have, and does not
 /// begin with a slash, or it is that of a `CONNECT`.
 #[cold]
 pub(super) fn other_form(method: &str, target: &[u8]) -> Result<Range<usize>, HttpError> {

@@ -113,7 +113,7 @@ impl Encoder<Reply> for ResponseEncoder {
     }
 }
 
-/// Writes a response as the request at hand wants it, whoever gives it.
+/// Writes a response as the request at hand wants it: a handler's, a responder's, or the library's own.
 pub(super) fn write(
     response: &Response<'_>,
     exchange: &Exchange,
@@ -121,7 +121,7 @@ pub(super) fn write(
 ) -> Result<(), ResponseError> {
     response.check()?;
     let status = response.status.0;
-    if status < 200 && response.status != Status::SWITCHING_PROTOCOLS {
+    if response.is_interim() {
         write_interim(response, exchange, output);
         return Ok(());
     }

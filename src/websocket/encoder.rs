@@ -324,11 +324,6 @@ impl Encoder<Accept> for WebSocketEncoder {
     }
 }
 
-/// It is sent before the response, and is none (RFC 9110, section 15.2).
-fn is_interim(response: &Response<'_>) -> bool {
-    (100..200).contains(&response.code().0)
-}
-
 impl Encoder<Response<'_>> for WebSocketEncoder {
     type Error = SendError;
 
@@ -339,7 +334,7 @@ impl Encoder<Response<'_>> for WebSocketEncoder {
         self.shared.opening(|opening| {
             let responses = opening.responses.as_mut().ok_or(SendError::NoHandshake)?;
             responses.encode(response, output).map_err(SendError::Response)?;
-            if !is_interim(response) {
+            if !response.is_interim() {
                 opening.asked = None;
             }
             Ok(())
@@ -348,7 +343,7 @@ impl Encoder<Response<'_>> for WebSocketEncoder {
 
     /// A handle may refuse a handshake; a request has a responder for that.
     fn encode_from_handle(&mut self, response: &Response<'_>, output: &mut Output<'_>) -> Result<(), SendError> {
-        let is_whole = response.body().is_some() && !is_interim(response);
+        let is_whole = response.body().is_some() && !response.is_interim();
         if !is_whole || self.shared.opening(|opening| opening.asked.is_none()) {
             return Err(SendError::Response(ResponseError::Handle));
         }
